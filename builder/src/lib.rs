@@ -1,0 +1,2 @@
+//! Plan and realise: sources, Debian packages, kernel, service images, system.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! The `nos` program.
+#![forbid(unsafe_code)]
+fn main() {}

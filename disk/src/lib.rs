@@ -1,0 +1,2 @@
+//! Block devices, layout, generations and the commit protocol.
+#![forbid(unsafe_code)]

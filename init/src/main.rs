@@ -1,0 +1,2 @@
+//! PID 1 inside an nOs machine.
+fn main() {}

@@ -1,0 +1,2 @@
+//! A local virtual machine: QEMU, firmware, console, forwarded ports.
+#![forbid(unsafe_code)]

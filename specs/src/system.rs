@@ -1,0 +1,147 @@
+//! The typed result of a checked spec: one [`System`] per host block.
+//!
+//! A `System` is pure data. Two equal texts give equal systems on any machine; nothing in it
+//! comes from a file, a clock or the environment.
+
+use nos_manifest::{Health, Network, Port, Restart};
+use std::collections::BTreeMap;
+
+/// One host, as declared.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct System {
+    /// Name of the host block; also the machine's host name.
+    pub host: String,
+    /// Which kernel the machine boots.
+    pub kernel: Kernel,
+    /// Images by name. A service with packages or files of its own has an image of its name.
+    pub images: BTreeMap<String, Image>,
+    /// Services in start order (dependencies first, then by declaration).
+    pub services: Vec<Service>,
+    /// Network of the machine.
+    pub network: Network,
+    /// How a disk for this host is laid out.
+    pub disk: DiskLayout,
+    /// Where Debian packages come from.
+    pub debian: Debian,
+    /// What `nos run` gives the virtual machine.
+    pub machine: VirtualMachine,
+}
+
+/// Which kernel a host boots.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum Kernel {
+    /// A Debian kernel image with only the modules the host needs.
+    Stock {
+        /// Debian meta-package that names it, `linux-image-cloud-amd64` unless told.
+        package: String,
+        /// Modules to include and load beyond those the host is known to need.
+        modules: Vec<String>,
+        /// Extra kernel command line words, after our own.
+        cmdline: Vec<String>,
+    },
+}
+
+/// The content of one read-only image.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Image {
+    /// Debian packages by name.
+    pub packages: Vec<String>,
+    /// Absolute path in the image → where its content comes from.
+    pub files: BTreeMap<String, Source>,
+    /// Symbolic links: absolute path in the image → target.
+    pub links: BTreeMap<String, String>,
+    /// Directories to create empty.
+    pub directories: Vec<String>,
+    /// Globs (`*`, `**`, `?`, `[…]`) of absolute paths that trimming keeps besides what the
+    /// services' commands reach.
+    pub keep: Vec<String>,
+    /// Whether files that no service can reach are left out (default: yes).
+    pub trim: bool,
+}
+
+/// Where the bytes of a declared file come from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum Source {
+    /// A file beside the spec; path relative to the spec's folder, `/`-separated, no `..`.
+    File {
+        /// Relative path.
+        path: String,
+        /// Permission bits; `None`: 0755 where the file is executable, else 0644.
+        mode: Option<u32>,
+    },
+    /// A folder beside the spec, taken whole.
+    Folder {
+        /// Relative path.
+        path: String,
+    },
+    /// Text written in the spec.
+    Text {
+        /// The content.
+        text: String,
+        /// Permission bits; `None`: 0644.
+        mode: Option<u32>,
+    },
+}
+
+/// One supervised program.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Service {
+    /// Unique name.
+    pub name: String,
+    /// Name of its image in [`System::images`].
+    pub image: String,
+    /// Program (absolute path in the image) and arguments.
+    pub run: Vec<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Working directory, `/` unless told.
+    pub workdir: String,
+    /// Explicit numeric user id; `None`: one is derived from the service's name and is the
+    /// same on every build (1000–59999).
+    pub uid: Option<u32>,
+    /// Linux capabilities to keep (`CAP_…`).
+    pub capabilities: Vec<String>,
+    /// Directories in the image kept on the state partition.
+    pub state: Vec<String>,
+    /// Ports it listens on.
+    pub listen: Vec<Port>,
+    /// Health probe.
+    pub health: Option<Health>,
+    /// Restart policy.
+    pub restart: Restart,
+    /// Services that must be healthy first.
+    pub after: Vec<String>,
+}
+
+/// How a disk for a host is laid out. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DiskLayout {
+    /// Size of the EFI system partition.
+    pub esp_bytes: u64,
+    /// Size of the state partition; `None`: the disk has no state partition.
+    pub state_bytes: Option<u64>,
+    /// Space kept for images beyond those of the first generation, in `nos image` output.
+    pub spare_bytes: u64,
+    /// Generations kept by default.
+    pub keep: u32,
+}
+
+/// Where Debian packages come from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Debian {
+    /// Release code name, `trixie` unless told.
+    pub suite: String,
+    /// Address of the mirror; `None`: `NOS_DEBIAN_MIRROR`, then apt's own configuration.
+    pub mirror: Option<String>,
+}
+
+/// What `nos run` gives the virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct VirtualMachine {
+    /// Guest memory in bytes.
+    pub memory_bytes: u64,
+    /// Virtual processors.
+    pub cpus: u32,
+    /// Guest TCP port → wanted port on the machine's loopback address (0: any free one).
+    pub forward: BTreeMap<u16, u16>,
+}

@@ -1,0 +1,2 @@
+//! The content-addressed store: objects, trees, action results, roots.
+#![forbid(unsafe_code)]
