@@ -1,2 +1,6 @@
 //! Plan and realise: sources, Debian packages, kernel, service images, system.
 #![forbid(unsafe_code)]
+
+pub mod debian;
+pub mod kernel;
+pub mod trim;

@@ -210,7 +210,9 @@ pub enum ManifestError {
     #[error("the system manifest cannot be read: {0}; rebuild the system with this nos")]
     Syntax(#[from] serde_json::Error),
     /// Written by a newer program.
-    #[error("the system manifest has version {found}, this program reads up to {MANIFEST_VERSION}; use a newer nos")]
+    #[error(
+        "the system manifest has version {found}, this program reads up to {MANIFEST_VERSION}; use a newer nos"
+    )]
     TooNew {
         /// Version found.
         found: u32,
