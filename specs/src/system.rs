@@ -7,7 +7,7 @@ use nos_manifest::{Health, Network, Port, Restart};
 use std::collections::BTreeMap;
 
 /// One host, as declared.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct System {
     /// Name of the host block; also the machine's host name.
     pub host: String,
@@ -28,7 +28,7 @@ pub struct System {
 }
 
 /// Which kernel a host boots.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kernel {
     /// A Debian kernel image with only the modules the host needs.
     Stock {
@@ -42,7 +42,7 @@ pub enum Kernel {
 }
 
 /// The content of one read-only image.
-#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Image {
     /// Debian packages by name.
     pub packages: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Image {
 }
 
 /// Where the bytes of a declared file come from.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Source {
     /// A file beside the spec; path relative to the spec's folder, `/`-separated, no `..`.
     File {
@@ -84,7 +84,7 @@ pub enum Source {
 }
 
 /// One supervised program.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Service {
     /// Unique name.
     pub name: String,
@@ -114,7 +114,7 @@ pub struct Service {
 }
 
 /// How a disk for a host is laid out. Sizes are in bytes.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DiskLayout {
     /// Size of the EFI system partition.
     pub esp_bytes: u64,
@@ -127,7 +127,7 @@ pub struct DiskLayout {
 }
 
 /// Where Debian packages come from.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Debian {
     /// Release code name, `trixie` unless told.
     pub suite: String,
@@ -136,7 +136,7 @@ pub struct Debian {
 }
 
 /// What `nos run` gives the virtual machine.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct VirtualMachine {
     /// Guest memory in bytes.
     pub memory_bytes: u64,
