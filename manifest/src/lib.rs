@@ -4,10 +4,18 @@
 //! segment of the initramfs. `init` reads it from its root file system; the disk code reads it
 //! from the UKI to learn which images a generation needs. There is one copy, so the two cannot
 //! disagree, and the firmware's measurement or signature of the UKI covers it.
+//!
+//! The crate needs no standard library, because `init` has none.
+#![no_std]
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// Path of the manifest inside the initramfs, without a leading slash.
 pub const MANIFEST_PATH: &str = "nos/manifest.json";
@@ -34,6 +42,10 @@ pub struct SystemManifest {
     /// Module files in the initramfs, in the order in which they must be loaded
     /// (absolute paths, already decompressed).
     pub modules: Vec<String>,
+    /// Module files that no image, network or service start waits for (power button, hardware
+    /// random numbers), loaded in this order once every service has been started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late_modules: Vec<String>,
     /// Verity images, ordered by name.
     pub images: Vec<Image>,
     /// Services, in start order.
