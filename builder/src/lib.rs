@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod debian;
+pub mod elf;
 pub mod kernel;
 pub mod trim;

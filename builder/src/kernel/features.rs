@@ -1,0 +1,312 @@
+//! What a host needs of its kernel, and which modules give it.
+//!
+//! The names are those of Linux 6.12 as Debian configures it; what a kernel has built in costs
+//! nothing and stays in the table for kernels that have it as a module.
+
+use super::{ModuleName, Wanted};
+
+/// When a module is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// On every boot.
+    Always,
+    /// Where a device (or processor feature) matches one of its own aliases.
+    Device,
+    /// Where one of these modules is loaded: for drivers whose device appears only then.
+    With(&'static [&'static str]),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleChoice {
+    /// The module.
+    pub name: &'static str,
+    /// When it is loaded.
+    pub condition: Condition,
+    /// Whether a kernel that does not have it at all is refused. Otherwise it is left out.
+    pub required: bool,
+    /// Why it is here, for people.
+    pub why: &'static str,
+}
+
+/// Something that a host does and that the kernel may need modules for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Feature {
+    /// Read-only service images: EROFS on dm-verity.
+    Images,
+    /// The state partition.
+    State,
+    /// IPv4, IPv6 and DHCP.
+    Network,
+    /// Disk, network and entropy of QEMU/KVM and of most clouds.
+    Virtio,
+    /// Virtio SCSI disks: Proxmox, OpenStack, older Google machine types.
+    VirtioScsi,
+    /// Virtio without PCI: Firecracker, QEMU's microvm.
+    VirtioMmio,
+    /// The power button: a clean stop when the hypervisor asks for one.
+    PowerButton,
+    /// Reading and writing UEFI variables: one-shot boot entries, boot loader facts.
+    EfiVariables,
+    /// Amazon EC2 (Nitro).
+    Amazon,
+    /// Google Compute Engine.
+    Google,
+    /// Hyper-V and Azure.
+    HyperV,
+    /// Xen guests.
+    Xen,
+    /// VMware guests.
+    Vmware,
+    /// SATA and NVMe disks of real machines.
+    Disks,
+    /// USB disks, to boot from a stick.
+    Usb,
+    /// Common wired network cards of real machines.
+    NetworkCards,
+    /// A watchdog that resets a machine that hangs.
+    Watchdog,
+}
+
+const fn required(name: &'static str, condition: Condition, why: &'static str) -> ModuleChoice {
+    ModuleChoice {
+        name,
+        condition,
+        required: true,
+        why,
+    }
+}
+
+const fn optional(name: &'static str, condition: Condition, why: &'static str) -> ModuleChoice {
+    ModuleChoice {
+        name,
+        condition,
+        required: false,
+        why,
+    }
+}
+
+use Condition::{Always, Device, With};
+
+const IMAGES: &[ModuleChoice] = &[
+    // Before dm-verity: a hash is chosen when a target is made, and the generic one is several
+    // times slower. It refuses to load on processors without SSSE3, which is no failure.
+    optional(
+        "sha256-ssse3",
+        Device,
+        "verity hashing at the processor's speed (SHA-NI, AVX2, SSSE3)",
+    ),
+    required("dm-verity", Always, "every block of an image is verified"),
+    required("erofs", Always, "the file system of images"),
+];
+
+const STATE: &[ModuleChoice] = &[required(
+    "ext4",
+    Always,
+    "the file system of the state partition",
+)];
+
+const NETWORK: &[ModuleChoice] = &[
+    required("af_packet", Always, "DHCP before there is an address"),
+    required("ipv6", Always, "IPv6"),
+];
+
+const VIRTIO: &[ModuleChoice] = &[
+    required("virtio_pci", Always, "virtio devices on the PCI bus"),
+    required("virtio_blk", Device, "virtio disks"),
+    required("virtio_net", Device, "virtio network cards"),
+    optional(
+        "virtio-rng",
+        Device,
+        "entropy from the host, so that boot never waits for it",
+    ),
+];
+
+// Apart from the other virtio drivers, because the SCSI layer weighs more than all of them.
+const VIRTIO_SCSI: &[ModuleChoice] = &[
+    required("virtio_scsi", Device, "virtio SCSI controllers"),
+    required("sd_mod", With(&["virtio_scsi"]), "the disks behind them"),
+];
+
+const VIRTIO_MMIO: &[ModuleChoice] = &[required(
+    "virtio_mmio",
+    Always,
+    "virtio devices named on the kernel's command line or by ACPI",
+)];
+
+const POWER_BUTTON: &[ModuleChoice] = &[
+    required(
+        "button",
+        Always,
+        "the ACPI power button becomes an input device",
+    ),
+    required("evdev", Always, "init reads the button from /dev/input"),
+];
+
+const EFI_VARIABLES: &[ModuleChoice] = &[required(
+    "efivarfs",
+    Always,
+    "one-shot boot entries and the boot loader's facts",
+)];
+
+const AMAZON: &[ModuleChoice] = &[
+    required("nvme", Device, "EBS and instance disks"),
+    optional("ena", Device, "Elastic Network Adapter"),
+];
+
+// Persistent disks of older machine types are virtio SCSI.
+const GOOGLE: &[ModuleChoice] = &[
+    required("nvme", Device, "disks of newer machine types"),
+    optional("gve", Device, "Google Virtual NIC"),
+];
+
+// Devices on the VM bus appear only after hv_vmbus is loaded, so everything follows it.
+const HYPERV: &[ModuleChoice] = &[
+    required("hv_vmbus", Device, "the bus of all Hyper-V devices"),
+    optional("hv_storvsc", With(&["hv_vmbus"]), "disks"),
+    optional("sd_mod", With(&["hv_storvsc"]), "disks"),
+    optional("hv_netvsc", With(&["hv_vmbus"]), "network"),
+    optional("hv_utils", With(&["hv_vmbus"]), "shutdown, time, heartbeat"),
+];
+
+const XEN: &[ModuleChoice] = &[
+    optional("xen-blkfront", Device, "disks"),
+    optional("xen-netfront", Device, "network"),
+];
+
+const VMWARE: &[ModuleChoice] = &[
+    optional("vmw_pvscsi", Device, "disks"),
+    optional("sd_mod", With(&["vmw_pvscsi"]), "disks"),
+    optional("vmxnet3", Device, "network"),
+];
+
+const DISKS: &[ModuleChoice] = &[
+    required("nvme", Device, "NVMe disks"),
+    optional("ahci", Device, "SATA disks"),
+    optional("sd_mod", With(&["ahci"]), "SATA disks"),
+];
+
+const USB: &[ModuleChoice] = &[
+    optional("xhci-pci", Device, "USB 3 controllers"),
+    optional("ehci-pci", Device, "USB 2 controllers"),
+    optional(
+        "usb-storage",
+        With(&["xhci-pci", "ehci-pci"]),
+        "USB sticks and disks",
+    ),
+    optional(
+        "uas",
+        With(&["xhci-pci", "ehci-pci"]),
+        "faster USB disks (USB attached SCSI)",
+    ),
+    optional("sd_mod", With(&["usb-storage", "uas"]), "USB disks"),
+];
+
+const NETWORK_CARDS: &[ModuleChoice] = &[
+    optional("e1000", Device, "Intel 8254x, also emulated by hypervisors"),
+    optional("e1000e", Device, "Intel desktop and laptop Ethernet"),
+    optional("igb", Device, "Intel server Ethernet, 1 Gbit/s"),
+    optional("igc", Device, "Intel Ethernet, 2.5 Gbit/s"),
+    optional("ixgbe", Device, "Intel Ethernet, 10 Gbit/s"),
+    optional("i40e", Device, "Intel Ethernet, 40 Gbit/s"),
+    optional("r8169", Device, "Realtek Ethernet"),
+    optional("tg3", Device, "Broadcom Ethernet, 1 Gbit/s"),
+    optional("bnxt_en", Device, "Broadcom Ethernet, 10 to 100 Gbit/s"),
+];
+
+const WATCHDOG: &[ModuleChoice] = &[
+    optional("i6300esb", Device, "the watchdog that QEMU emulates"),
+    optional("iTCO_wdt", Device, "watchdog of Intel chipsets"),
+    optional("sp5100_tco", Device, "watchdog of AMD chipsets"),
+    optional(
+        "wdat_wdt",
+        Device,
+        "watchdog described by the firmware (ACPI WDAT)",
+    ),
+];
+
+impl Feature {
+    /// Every feature.
+    pub const ALL: [Self; 17] = [
+        Self::Images,
+        Self::State,
+        Self::Network,
+        Self::Virtio,
+        Self::VirtioScsi,
+        Self::VirtioMmio,
+        Self::PowerButton,
+        Self::EfiVariables,
+        Self::Amazon,
+        Self::Google,
+        Self::HyperV,
+        Self::Xen,
+        Self::Vmware,
+        Self::Disks,
+        Self::Usb,
+        Self::NetworkCards,
+        Self::Watchdog,
+    ];
+
+    /// What a host has unless its spec says otherwise: it boots under QEMU and on virtio clouds.
+    pub const DEFAULT: [Self; 6] = [
+        Self::Images,
+        Self::State,
+        Self::Network,
+        Self::Virtio,
+        Self::PowerButton,
+        Self::EfiVariables,
+    ];
+
+    /// [`Feature::DEFAULT`] and the large clouds, with drivers that load only on their machines.
+    pub const CLOUD: [Self; 13] = [
+        Self::Images,
+        Self::State,
+        Self::Network,
+        Self::Virtio,
+        Self::VirtioScsi,
+        Self::PowerButton,
+        Self::EfiVariables,
+        Self::Amazon,
+        Self::Google,
+        Self::HyperV,
+        Self::Xen,
+        Self::Vmware,
+        Self::Watchdog,
+    ];
+
+    /// The modules of this feature, in the order in which they are to be loaded.
+    pub fn modules(self) -> &'static [ModuleChoice] {
+        match self {
+            Self::Images => IMAGES,
+            Self::State => STATE,
+            Self::Network => NETWORK,
+            Self::Virtio => VIRTIO,
+            Self::VirtioScsi => VIRTIO_SCSI,
+            Self::VirtioMmio => VIRTIO_MMIO,
+            Self::PowerButton => POWER_BUTTON,
+            Self::EfiVariables => EFI_VARIABLES,
+            Self::Amazon => AMAZON,
+            Self::Google => GOOGLE,
+            Self::HyperV => HYPERV,
+            Self::Xen => XEN,
+            Self::Vmware => VMWARE,
+            Self::Disks => DISKS,
+            Self::Usb => USB,
+            Self::NetworkCards => NETWORK_CARDS,
+            Self::Watchdog => WATCHDOG,
+        }
+    }
+
+    /// What to select for a set of features.
+    pub fn wanted(features: &[Self]) -> Vec<Wanted> {
+        let choices = features.iter().flat_map(|feature| feature.modules());
+        choices
+            .map(|choice| Wanted {
+                name: ModuleName::new(choice.name),
+                condition: choice.condition,
+                required: choice.required,
+                why: choice.why.to_owned(),
+            })
+            .collect()
+    }
+}
