@@ -26,6 +26,7 @@ pub(crate) struct Fs {
     path: PathBuf,
     no_unnamed: AtomicBool,
     no_empty_path: AtomicBool,
+    umask_known: AtomicBool,
     counter: AtomicU64,
     #[cfg(test)]
     faults: Option<std::sync::Arc<faults::Faults>>,
@@ -63,6 +64,7 @@ impl Fs {
             path: path.to_path_buf(),
             no_unnamed: AtomicBool::new(false),
             no_empty_path: AtomicBool::new(false),
+            umask_known: AtomicBool::new(false),
             counter: AtomicU64::new(0),
             #[cfg(test)]
             faults: None,
@@ -163,7 +165,7 @@ impl Fs {
     /// `near` is the folder it will live in, or one beside it.
     pub(crate) fn temp(&self, near: &str) -> Result<Temp> {
         self.step(near)?;
-        let mode = READ_ONLY | Mode::WUSR;
+        let mode = READ_ONLY;
         if !self.no_unnamed.load(Ordering::Relaxed) {
             let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
             match rustix::fs::openat(&self.root, near, flags, mode) {
@@ -214,7 +216,7 @@ impl Fs {
     /// The file becomes read-only. The folder above `rel` is made where it is missing.
     pub(crate) fn link(&self, temp: &Temp, rel: &str) -> Result<Linked> {
         self.step(rel)?;
-        rustix::fs::fchmod(&temp.file, READ_ONLY).context("change the mode of", self.full(rel))?;
+        self.make_read_only(temp, rel)?;
         let mut made_parent = false;
         loop {
             match self.try_link(temp, rel) {
@@ -229,6 +231,19 @@ impl Fs {
                 Err(e) => return Err(e).context("create", self.full(rel)),
             }
         }
+    }
+
+    /// Files are made with their last mode; only an unusual umask takes something of it away.
+    fn make_read_only(&self, temp: &Temp, rel: &str) -> Result<()> {
+        if self.umask_known.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(&temp.file).context("examine", self.full(rel))?;
+        if Mode::from_raw_mode(stat.st_mode) == READ_ONLY {
+            self.umask_known.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        rustix::fs::fchmod(&temp.file, READ_ONLY).context("change the mode of", self.full(rel))
     }
 
     fn try_link(&self, temp: &Temp, rel: &str) -> Result<(), Errno> {

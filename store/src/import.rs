@@ -1,22 +1,31 @@
 //! Taking files and folders of the machine into the store.
 
+use crate::cache::{Recorder, StatCache};
 use crate::digest::Hasher;
 use crate::error::{Context, Result, StoreError};
-use crate::object::SMALL_BYTES;
+use crate::fs::Temp;
+use crate::object::{SMALL_BYTES, object_rel};
+use crate::session::Hold;
+use crate::walk::{Found, unsupported, walk};
 use crate::{Blob, Digest, Output, Store};
-use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_formats::tree::{Kind, Metadata, Node, Tree};
 use std::fs::{File, Metadata as Stat};
-use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// How much of a large file is on its way between two threads at once.
+const CHUNK_BYTES: usize = 512 * 1024;
+const CHUNKS: usize = 4;
 
 /// How a folder is taken in.
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
-    /// Trust the digests of files that have not changed since an earlier import (their device,
-    /// inode, size, and both times are the same, and were old enough then to tell).
+    /// Read every file, also those that have not changed since an earlier import (same device,
+    /// inode, size and both times, which were old enough then to tell).
     pub no_cache: bool,
 }
 
@@ -43,11 +52,28 @@ impl Stamp {
     }
 }
 
-/// Something found in a folder.
-struct Found {
-    path: TreePath,
-    source: PathBuf,
-    stat: Stat,
+/// A source file, open, and what it was like before it was read.
+struct Source<'a> {
+    file: File,
+    path: &'a Path,
+    before: Stat,
+}
+
+impl Source<'_> {
+    /// Refuses what was read if the file is not what it was.
+    fn check_unchanged(&self, read_bytes: u64) -> Result<()> {
+        let after = self.file.metadata().context("examine", self.path)?;
+        if read_bytes != self.before.len() || Stamp::of(&after) != Stamp::of(&self.before) {
+            return Err(changed(self.path));
+        }
+        Ok(())
+    }
+}
+
+fn changed(path: &Path) -> StoreError {
+    StoreError::Changed {
+        path: path.to_path_buf(),
+    }
 }
 
 impl Store {
@@ -58,67 +84,104 @@ impl Store {
     /// [`StoreError::Unsupported`] for anything but a regular file (or a link to one).
     pub fn add_file(&self, path: impl AsRef<Path>) -> Result<Blob> {
         let path = path.as_ref();
-        let mut file = File::open(path).context("open", path)?;
+        let file = File::open(path).context("open", path)?;
         let before = file.metadata().context("examine", path)?;
         if !before.is_file() {
             return Err(unsupported(path, &before));
         }
-        self.add_open_file(&mut file, path, &before, &mut Vec::new())
+        let hold = self.hold()?;
+        let mut source = Source { file, path, before };
+        let blob = self.add_source(&hold, &mut source, &mut Vec::new())?;
+        hold.record([Output::Object(blob)])?;
+        Ok(blob)
     }
 
-    fn add_open_file(
+    /// Stores a source. The caller records it before it lets go of the hold.
+    fn add_source(
         &self,
-        file: &mut File,
-        path: &Path,
-        before: &Stat,
+        _hold: &Hold<'_>,
+        source: &mut Source<'_>,
         buffer: &mut Vec<u8>,
     ) -> Result<Blob> {
-        let unchanged = |file: &File, read: u64| {
-            let after = file.metadata().context("examine", path)?;
-            if read != before.len() || Stamp::of(&after) != Stamp::of(before) {
-                return Err(StoreError::Changed {
-                    path: path.to_path_buf(),
-                });
-            }
-            Ok(())
-        };
-        if before.len() <= SMALL_BYTES as u64 {
+        if source.before.len() <= SMALL_BYTES as u64 {
             buffer.clear();
-            file.take(SMALL_BYTES as u64 + 1)
+            (&mut source.file)
+                .take(source.before.len() + 1)
                 .read_to_end(buffer)
-                .context("read", path)?;
-            unchanged(file, buffer.len() as u64)?;
+                .context("read", source.path)?;
+            source.check_unchanged(buffer.len() as u64)?;
             let blob = Blob {
                 digest: Digest::of(buffer),
                 size: buffer.len() as u64,
             };
-            let hold = self.hold()?;
-            hold.record([Output::Object(blob)])?;
             self.add_named(&blob.digest, buffer)?;
             return Ok(blob);
         }
         let mut temp = self.fs().temp("objects")?;
-        let mut hasher = Hasher::default();
-        let mut fill = || {
-            let mut chunk = vec![0; SMALL_BYTES];
-            loop {
-                let n = file.read(&mut chunk).context("read", path)?;
-                if n == 0 {
-                    return Ok(());
-                }
-                hasher.update(&chunk[..n]);
-                self.fs().fill(&mut temp, &chunk[..n])?;
-            }
-        };
-        let done: Result<()> = fill();
-        let done = done.and_then(|()| {
-            let blob = hasher.finish();
-            unchanged(file, blob.size)?;
-            self.publish(&temp, blob)?;
+        let done = self.copy_large(source, &mut temp).and_then(|blob| {
+            source.check_unchanged(blob.size)?;
+            self.fs().link(&temp, &object_rel(&blob.digest))?;
             Ok(blob)
         });
         temp.discard(self.fs());
         done
+    }
+
+    /// Fills a file with a source's bytes and hashes what is in it.
+    fn copy_large(&self, source: &mut Source<'_>, temp: &mut Temp) -> Result<Blob> {
+        // Where the file system can share extents nothing is copied; the copy is what gets hashed,
+        // so that the source may change meanwhile.
+        if rustix::fs::ioctl_ficlone(temp.file(), &source.file).is_ok() {
+            let mut clone = temp.file();
+            let mut hasher = Hasher::default();
+            let mut chunk = vec![0; CHUNK_BYTES];
+            clone
+                .seek(SeekFrom::Start(0))
+                .context("rewind", source.path)?;
+            loop {
+                match clone.read(&mut chunk).context("read", source.path)? {
+                    0 => return Ok(hasher.finish()),
+                    n => hasher.update(&chunk[..n]),
+                }
+            }
+        }
+        // One thread reads and writes, another hashes.
+        std::thread::scope(|scope| {
+            let (to_hash, hash_queue) = mpsc::sync_channel::<(Vec<u8>, usize)>(CHUNKS);
+            let (to_fill, free_queue) = mpsc::channel();
+            let hashing = scope.spawn(move || {
+                let mut hasher = Hasher::default();
+                for (chunk, length) in hash_queue {
+                    hasher.update(&chunk[..length]);
+                    // The reader is gone when it is done or has failed.
+                    let _unused = to_fill.send(chunk);
+                }
+                hasher.finish()
+            });
+            let copied = (|| {
+                let mut made = 0;
+                loop {
+                    let mut chunk = if made < CHUNKS {
+                        made += 1;
+                        vec![0; CHUNK_BYTES]
+                    } else {
+                        free_queue.recv().map_err(|_| changed(source.path))?
+                    };
+                    let n = source.file.read(&mut chunk).context("read", source.path)?;
+                    if n == 0 {
+                        return Ok(());
+                    }
+                    self.fs().fill(temp, &chunk[..n])?;
+                    to_hash.send((chunk, n)).map_err(|_| changed(source.path))?;
+                }
+            })();
+            drop(to_hash);
+            let blob = match hashing.join() {
+                Ok(blob) => blob,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            copied.map(|()| blob)
+        })
     }
 
     /// Takes a folder in: every file is stored, the tree is returned (and not stored).
@@ -135,51 +198,74 @@ impl Store {
         folder: impl AsRef<Path>,
         options: &ImportOptions,
     ) -> Result<Tree<Blob>> {
-        let folder = folder.as_ref();
-        let _ = options;
-        let found = walk(folder)?;
-        let files: Vec<&Found> = found.iter().filter(|f| f.stat.is_file()).collect();
-        let blobs = self.add_files(&files)?;
-        let mut blobs = blobs.into_iter();
+        let folder = std::path::absolute(folder.as_ref()).context("find", folder.as_ref())?;
+        let hold = self.hold()?;
+        let mut recorder = Recorder::new(&folder);
+        let cache = if options.no_cache {
+            StatCache::default()
+        } else {
+            StatCache::load(self, &folder)
+        };
+        let found = walk(&folder)?;
+        let (blobs, hits) = self.add_found(&hold, &found, &cache)?;
+        hold.record(blobs.iter().flatten().copied().map(Output::Object))?;
+        drop(hold);
         let mut tree = Tree::new();
-        for item in &found {
-            let (mode, kind) = if item.stat.is_dir() {
-                (0o755, Kind::Directory)
-            } else if item.stat.is_symlink() {
-                let target = std::fs::read_link(&item.source).context("read", &item.source)?;
-                (0o777, Kind::Symlink(target.into_os_string().into_vec()))
-            } else {
-                let Some(blob) = blobs.next() else {
-                    return Err(StoreError::Changed {
-                        path: item.source.clone(),
-                    });
-                };
+        for (item, blob) in found.into_iter().zip(blobs) {
+            let (mode, kind) = if let Some(blob) = blob {
+                let stamp = Stamp::of(&item.stat);
+                recorder.add(item.path.as_bytes(), &stamp, &blob.digest);
                 let executable = item.stat.mode() & 0o111 != 0;
                 (if executable { 0o755 } else { 0o644 }, Kind::File(blob))
+            } else if item.stat.is_dir() {
+                (0o755, Kind::Directory)
+            } else {
+                let target = std::fs::read_link(&item.source).context("read", &item.source)?;
+                (0o777, Kind::Symlink(target.into_os_string().into_vec()))
             };
             let metadata = Metadata::with_mode(mode);
-            tree.insert(item.path.clone(), Node { metadata, kind })?;
+            tree.insert(item.path, Node { metadata, kind })?;
+        }
+        // Nothing new to remember: leave the file alone, so that doing nothing writes nothing.
+        if recorder.len() != hits || cache.len() as u64 != hits {
+            recorder.save(self, &folder)?;
         }
         Ok(tree)
     }
 
-    /// Stores files on all threads; the digests come in the order of the files.
-    fn add_files(&self, files: &[&Found]) -> Result<Vec<Blob>> {
+    /// Stores the files among what was found, on all threads. Gives a blob for each of them, in
+    /// their order, and the number of those that did not have to be read.
+    fn add_found(
+        &self,
+        hold: &Hold<'_>,
+        found: &[Found],
+        cache: &StatCache,
+    ) -> Result<(Vec<Option<Blob>>, u64)> {
         let next = AtomicUsize::new(0);
+        let hits = AtomicUsize::new(0);
         let failed = AtomicUsize::new(usize::MAX);
         let work = || {
             let mut done = Vec::new();
             let mut buffer = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                // What comes after the first failure does not matter; what comes before does.
-                let Some(item) = files
-                    .get(index)
-                    .filter(|_| index < failed.load(Ordering::Relaxed))
-                else {
+                // What comes after a failure does not matter; what comes before it does, so that
+                // the same folder gives the same error.
+                let wanted = |_: &&Found| index < failed.load(Ordering::Relaxed);
+                let Some(item) = found.get(index).filter(wanted) else {
                     return done;
                 };
-                let added = self.add_found(item, &mut buffer);
+                if !item.stat.is_file() {
+                    continue;
+                }
+                let added = match self.remembered(item, cache) {
+                    Ok(Some(blob)) => {
+                        hits.fetch_add(1, Ordering::Relaxed);
+                        Ok(blob)
+                    }
+                    Ok(None) => self.add_item(hold, item, &mut buffer),
+                    Err(error) => Err(error),
+                };
                 if added.is_err() {
                     failed.fetch_min(index, Ordering::Relaxed);
                 }
@@ -187,7 +273,7 @@ impl Store {
             }
         };
         let mut all = std::thread::scope(|scope| {
-            let threads = self.threads().min(files.len() / 16 + 1);
+            let threads = self.threads().min(found.len() / 64 + 1);
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut all = work();
             for other in others {
@@ -199,65 +285,36 @@ impl Store {
             all
         });
         all.sort_unstable_by_key(|(index, _)| *index);
-        all.into_iter().map(|(_, added)| added).collect()
+        let mut blobs = vec![None; found.len()];
+        for (index, added) in all {
+            blobs[index] = Some(added?);
+        }
+        Ok((blobs, hits.into_inner() as u64))
     }
 
-    fn add_found(&self, item: &Found, buffer: &mut Vec<u8>) -> Result<Blob> {
-        let mut file = File::options()
+    /// A file's blob without reading the file, if it is known and still stored.
+    fn remembered(&self, item: &Found, cache: &StatCache) -> Result<Option<Blob>> {
+        let stamp = Stamp::of(&item.stat);
+        match cache.get(item.path.as_bytes(), &stamp) {
+            Some(digest) if self.exists(&digest)? => Ok(Some(Blob {
+                digest,
+                size: stamp.size,
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    fn add_item(&self, hold: &Hold<'_>, item: &Found, buffer: &mut Vec<u8>) -> Result<Blob> {
+        let file = File::options()
             .read(true)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&item.source)
             .context("open", &item.source)?;
-        let now = file.metadata().context("examine", &item.source)?;
-        if Stamp::of(&now) != Stamp::of(&item.stat) {
-            return Err(StoreError::Changed {
-                path: item.source.clone(),
-            });
-        }
-        self.add_open_file(&mut file, &item.source, &now, buffer)
-    }
-}
-
-/// Everything in a folder, in canonical order, without the folder itself.
-fn walk(folder: &Path) -> Result<Vec<Found>> {
-    let stat = std::fs::metadata(folder).context("examine", folder)?;
-    if !stat.is_dir() {
-        return Err(unsupported(folder, &stat));
-    }
-    let mut found = Vec::new();
-    let mut dirs = vec![(TreePath::ROOT, folder.to_path_buf())];
-    while let Some((path, source)) = dirs.pop() {
-        for entry in std::fs::read_dir(&source).context("list", &source)? {
-            let entry = entry.context("list", &source)?;
-            let source = entry.path();
-            let stat = entry.metadata().context("examine", &source)?;
-            let path = path.join(entry.file_name().as_bytes())?;
-            if stat.is_dir() {
-                dirs.push((path.clone(), source.clone()));
-            } else if !stat.is_file() && !stat.is_symlink() {
-                return Err(unsupported(&source, &stat));
-            }
-            found.push(Found { path, source, stat });
-        }
-    }
-    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
-}
-
-fn unsupported(path: &Path, stat: &Stat) -> StoreError {
-    let kind = stat.file_type();
-    StoreError::Unsupported {
-        path: path.to_path_buf(),
-        kind: if kind.is_dir() {
-            "folder"
-        } else if kind.is_file() {
-            "file"
-        } else if kind.is_fifo() {
-            "named pipe"
-        } else if kind.is_socket() {
-            "socket"
-        } else {
-            "device"
-        },
+        let mut source = Source {
+            file,
+            path: &item.source,
+            before: item.stat.clone(),
+        };
+        self.add_source(hold, &mut source, buffer)
     }
 }

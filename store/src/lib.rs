@@ -16,23 +16,32 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod cache;
+mod closure;
 mod digest;
 mod download;
 mod error;
 mod fs;
+mod gc;
 mod import;
 mod listing;
 mod meta;
 mod object;
 mod results;
+mod roots;
 mod session;
 mod store;
+mod verify;
+mod walk;
 
 pub use action::{ActionKey, ActionResult, KeyBuilder, Output};
 pub use digest::{Blob, Digest, DigestError};
 pub use download::PartialDownload;
 pub use error::{Result, StoreError};
+pub use gc::{GcEvent, GcOptions, GcReport};
 pub use import::ImportOptions;
 pub use listing::MAX_LISTING_BYTES;
 pub use object::{MAX_READ_BYTES, ObjectWriter};
+pub use roots::RootTarget;
 pub use store::{Options, Store};
+pub use verify::{Problem, VerifyEvent, VerifyOptions, VerifyReport};

@@ -4,7 +4,7 @@ use crate::action::MAX_RESULT_BYTES;
 use crate::error::Result;
 use crate::fs::Linked;
 use crate::object::sharded;
-use crate::{ActionKey, ActionResult, Output, Store, StoreError};
+use crate::{ActionKey, ActionResult, Store, StoreError};
 
 /// Path of a result below the store's folder.
 pub(crate) fn result_rel(key: &ActionKey) -> String {
@@ -94,7 +94,6 @@ impl Store {
     ) -> Result<()> {
         for (key, result) in results {
             let bytes = result.encode(key)?;
-            let rel = result_rel(key);
             // A record that says the same and was visible is durable already, with its outputs.
             if self.peek_result(key)?.as_ref() == Some(result) {
                 continue;
@@ -103,7 +102,6 @@ impl Store {
             let filled = self.fs().fill(&mut temp, &bytes);
             made.push((*key, temp));
             filled?;
-            debug_assert!(rel.starts_with("results/"));
         }
         if made.is_empty() {
             return Ok(());
@@ -119,9 +117,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The digests that must exist for a result to be used.
-pub(crate) fn needs(result: &ActionResult) -> impl Iterator<Item = Output> + '_ {
-    result.outputs.values().copied()
 }
