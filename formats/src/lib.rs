@@ -11,5 +11,6 @@ pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod pe;
+pub mod read_at;
 pub mod tree;
 pub mod verity;

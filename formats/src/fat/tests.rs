@@ -1,0 +1,398 @@
+//! Volumes judged by `fsck.fat`, by `mtools` and by our reader, and the same volumes cut off
+//! between any two writes.
+
+use super::*;
+use expect_test::expect;
+use proptest::prelude::*;
+use sha2::{Digest, Sha256};
+use std::process::Command;
+
+const MIB: u64 = 1 << 20;
+
+/// The volume as bytes.
+fn make(bytes: u64, sector_size: u32, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let geometry = Geometry::choose(bytes, sector_size).unwrap();
+    let mut volume = vec![0xA5; bytes as usize];
+    apply(
+        &mut volume,
+        &format(geometry, 0x1234_5678, "nos esp", 2048, files).unwrap(),
+    );
+    volume
+}
+
+fn apply(volume: &mut [u8], writes: &[SectorWrite]) {
+    for write in writes {
+        volume[write.offset as usize..][..write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+}
+
+/// Runs an outside tool on the volume; `None` where this machine does not have it.
+fn tool(volume: &[u8], program: &str, arguments: &[&str]) -> Option<(bool, String)> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), volume).unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments = arguments
+        .iter()
+        .map(|argument| argument.replace("VOLUME", path));
+    match Command::new(program).args(arguments).output() {
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).replace(path, "VOLUME");
+            Some((output.status.success(), text))
+        }
+        Err(_) => {
+            eprintln!("skipped: {program} is not installed, its judgement is missing here");
+            None
+        }
+    }
+}
+
+/// `fsck.fat` finds nothing to say.
+fn fsck_is_silent(volume: &[u8]) {
+    let Some((good, text)) = tool(volume, "fsck.fat", &["-n", "VOLUME"]) else {
+        return;
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(good && lines.len() == 2, "fsck.fat says:\n{text}");
+}
+
+fn samples() -> Vec<(&'static str, Vec<u8>)> {
+    let content = |n: usize| (0..n).map(|i| (i * 31 % 251) as u8).collect::<Vec<u8>>();
+    vec![
+        ("EFI/BOOT/BOOTX64.EFI", content(100_000)),
+        (
+            "EFI/nos/3f2a9c00112233445566778899aabbccddeeff.efi",
+            content(3_000_001),
+        ),
+        ("loader/loader.conf", content(512)),
+        ("loader/entries/nos-000001-a.conf", content(300)),
+        ("loader/entries/empty file", Vec::new()),
+    ]
+}
+
+fn sample_refs(files: &[(&'static str, Vec<u8>)]) -> Vec<(&'static str, &'static [u8])> {
+    files
+        .iter()
+        .map(|(path, content)| (*path, &*content.clone().leak()))
+        .collect()
+}
+
+#[test]
+fn volumes_of_every_kind_satisfy_fsck_and_read_back() {
+    let files = samples();
+    for (mib, sector_size, kind) in [
+        (16, 512, FatKind::Fat16),
+        (64, 512, FatKind::Fat16),
+        (64, 4096, FatKind::Fat16),
+        (300, 512, FatKind::Fat32),
+        (300, 4096, FatKind::Fat32),
+    ] {
+        let bytes = make(mib * MIB, sector_size, &sample_refs(&files));
+        fsck_is_silent(&bytes);
+        let volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+        assert_eq!(volume.geometry().kind, kind, "{mib} MiB with {sector_size}");
+        assert_eq!(volume.check(&bytes).unwrap(), []);
+        for (path, content) in &files {
+            assert!(
+                volume.read_file(&bytes, path, u64::MAX).unwrap() == *content,
+                "{path}"
+            );
+            assert!(
+                volume.extents(path).unwrap().len() <= 1,
+                "{path} is one run"
+            );
+        }
+        let upper = volume.find("efi\\boot\\bootx64.efi").unwrap();
+        assert_eq!(upper.size, 100_000, "case and separator do not matter");
+    }
+}
+
+#[test]
+fn mtools_sees_the_long_names() {
+    let files = samples();
+    let bytes = make(64 * MIB, 512, &sample_refs(&files));
+    let arguments = ["-i", "VOLUME", "-s", "-b", "-f", "::"];
+    let Some((good, text)) = tool(&bytes, "mdir", &arguments) else {
+        return;
+    };
+    assert!(good, "{text}");
+    expect![[r#"
+        ::/EFI/
+        ::/loader/
+        ::/EFI/BOOT/
+        ::/EFI/nos/
+        ::/EFI/BOOT/BOOTX64.EFI
+        ::/EFI/nos/3f2a9c00112233445566778899aabbccddeeff.efi
+        ::/loader/loader.conf
+        ::/loader/entries/
+        ::/loader/entries/nos-000001-a.conf
+        ::/loader/entries/empty file
+    "#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn bytes_are_pinned() {
+    // A change here changes every disk image that nOs makes.
+    let digest = |bytes: &[u8]| {
+        let hash = Sha256::digest(bytes);
+        hash.iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let files = samples();
+    let digests: Vec<String> = [(64, 512), (64, 4096), (300, 512)]
+        .map(|(mib, sector)| digest(&make(mib * MIB, sector, &sample_refs(&files))))
+        .to_vec();
+    expect![[r#"
+        bc11418218db050ebfa0ce6c29d35d3209b4ce934088fabc8c4ff66aa84cc8e5
+        ea4d3dca0e33d21e2d1de58aa9d0d25ade6c704b3a45d8b52c8fc29944941693
+        925f4de6d4612ad21bcb4dfa332d37acf0d4f891d5cc6ed48f36a1455f058ba3"#]]
+    .assert_eq(&digests.join("\n"));
+}
+
+#[test]
+fn a_volume_that_mkfs_made_can_be_changed() {
+    for (mib, extra) in [(64, ["-F", "16"]), (64, ["-F", "32"])] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(mib * MIB).unwrap();
+        let made = Command::new("mkfs.vfat")
+            .args(extra)
+            .arg(file.path())
+            .output();
+        if !made.is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: mkfs.vfat is not installed");
+            return;
+        }
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        let mut volume = Volume::open(&bytes, mib * MIB).unwrap();
+        volume.create_directory("/loader").unwrap();
+        volume.create_directory("/loader/entries").unwrap();
+        for number in 0..200 {
+            let name = format!("loader/entries/nos-{number:06}-a-rather-long-name.conf");
+            volume.create_file(&name, &[number as u8; 700]).unwrap();
+            write_in_order(&mut bytes, volume.take_changes());
+        }
+        fsck_is_silent(&bytes);
+        let again = Volume::open(&bytes, mib * MIB).unwrap();
+        assert_eq!(again.list("loader/entries").unwrap().len(), 200);
+        for number in (0..200).step_by(3) {
+            let name = format!("loader/entries/nos-{number:06}-a-rather-long-name.conf");
+            volume.remove_file(&name).unwrap();
+            let changes = volume.take_changes();
+            assert!(changes.data.is_empty());
+            changes
+                .publish
+                .iter()
+                .for_each(|step| apply(&mut bytes, step));
+            apply(&mut bytes, &changes.tables);
+        }
+        fsck_is_silent(&bytes);
+    }
+}
+
+fn write_in_order(bytes: &mut [u8], changes: Changes) {
+    apply(bytes, &changes.data);
+    apply(bytes, &changes.tables);
+    changes.publish.iter().for_each(|step| apply(bytes, step));
+}
+
+/// After every write of an addition, directories are whole: the file is there with its content
+/// or it is not there at all, and the other files are what they were.
+#[test]
+fn additions_appear_by_one_write() {
+    let mut bytes = make(16 * MIB, 512, &[("d/first", b"1")]);
+    let mut names: Vec<String> = vec!["first".into()];
+    for number in 0..120 {
+        let mut volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+        let name = format!("{number}{}", " long".repeat(number % 30));
+        let content = vec![number as u8; number * 100];
+        volume.create_file(&format!("d/{name}"), &content).unwrap();
+        let changes = volume.take_changes();
+        assert_eq!(changes.publish.len(), 1);
+        let states: Vec<&SectorWrite> = changes
+            .data
+            .iter()
+            .chain(&changes.tables)
+            .chain(&changes.publish[0])
+            .collect();
+        let invisible = states.len() - changes.publish[0].len();
+        for (index, write) in states.iter().enumerate() {
+            apply(&mut bytes, std::slice::from_ref(write));
+            let now = Volume::open(&bytes, bytes.len() as u64).unwrap();
+            let listed: Vec<String> = now
+                .list("d")
+                .unwrap()
+                .into_iter()
+                .map(|entry| entry.name)
+                .collect();
+            let mut expected = names.clone();
+            if index >= invisible {
+                expected.push(name.clone());
+                let read = now
+                    .read_file(&bytes, &format!("d/{name}"), u64::MAX)
+                    .unwrap();
+                assert_eq!(read, content);
+            }
+            expected.sort();
+            let mut listed_sorted = listed.clone();
+            listed_sorted.sort();
+            assert_eq!(listed_sorted, expected, "after write {index} of {name}");
+        }
+        fsck_is_silent_sometimes(&bytes, number);
+        names.push(name);
+    }
+}
+
+fn fsck_is_silent_sometimes(bytes: &[u8], number: usize) {
+    if number % 20 == 19 {
+        fsck_is_silent(bytes);
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_nothing_changes() {
+    let bytes = make(16 * MIB, 512, &[]);
+    let mut volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+    let free = volume.free_bytes();
+    let error = volume.create_file("big", &vec![1; 17 << 20]).unwrap_err();
+    assert!(matches!(error, FatError::Full { .. }), "{error}");
+    assert_eq!(volume.free_bytes(), free);
+    assert_eq!(volume.take_changes(), Changes::default());
+    for name in ["", "a/b*c", "trailing.", " leading", &"x".repeat(300)] {
+        assert!(volume.create_file(name, b"").is_err(), "{name:?}");
+    }
+    volume
+        .create_file("exactly", &vec![1; free as usize])
+        .unwrap();
+    assert_eq!(volume.free_bytes(), 0);
+}
+
+#[test]
+fn geometries_keep_their_distance_from_the_limits() {
+    for sector_size in [512, 1024, 2048, 4096] {
+        let least = Geometry::minimum_bytes(sector_size);
+        assert!(
+            Geometry::choose(least, sector_size).is_ok(),
+            "{sector_size}"
+        );
+        assert!(
+            Geometry::choose(least / 2, sector_size).is_err(),
+            "{sector_size}"
+        );
+        let mut bytes = least;
+        while bytes < 3 << 40 {
+            if let Ok(geometry) = Geometry::choose(bytes, sector_size) {
+                let boot = geometry.encode(1, b"X          ", 0);
+                assert_eq!(Geometry::parse(&boot, bytes), Ok(geometry), "{bytes}");
+                let data = geometry.data_sector() * u64::from(sector_size);
+                assert_eq!(data % geometry.cluster_bytes(), 0);
+            } else {
+                assert!(bytes > 100 << 30, "{bytes}");
+            }
+            bytes += bytes / 7;
+        }
+    }
+}
+
+#[test]
+fn loops_and_double_directories_are_errors() {
+    let bytes = make(16 * MIB, 512, &[("a/b/c", b"1")]);
+    let volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+    let a = volume.find("a").unwrap().first_cluster;
+    let b = volume.find("a/b").unwrap().first_cluster;
+    let table = (volume.geometry().reserved * 512) as usize;
+    let mut looped = bytes.clone();
+    looped[table + 2 * a as usize..][..2].copy_from_slice(&(a as u16).to_le_bytes());
+    assert!(matches!(
+        Volume::open(&looped, 16 * MIB),
+        Err(FatError::Chain { .. })
+    ));
+    let mut double = bytes.clone();
+    let slot = volume.geometry().cluster_offset(a) as usize + 3 * 32;
+    assert_eq!(double[slot], b'B');
+    double[slot + 26..slot + 28].copy_from_slice(&(a as u16).to_le_bytes());
+    assert!(matches!(
+        Volume::open(&double, 16 * MIB),
+        Err(FatError::Chain { .. })
+    ));
+    let _ = b;
+}
+
+#[test]
+fn check_names_what_is_wrong() {
+    let bytes = make(16 * MIB, 512, &[("one", &[1; 9000]), ("two", &[2; 9000])]);
+    let volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+    let table = (volume.geometry().reserved * 512) as usize;
+    let one = volume.find("one").unwrap().first_cluster as usize;
+    let two = volume.find("two").unwrap().first_cluster as usize;
+    let broken = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = bytes.clone();
+        change(&mut bytes);
+        let volume = Volume::open(&bytes, 16 * MIB).unwrap();
+        let problems = volume.check(&bytes).unwrap();
+        problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect::<String>()
+    };
+    expect![[r#"
+        /one: its clusters are wrong: 6 clusters hold 9000 bytes
+        /two: another file has cluster 7 too
+        4 clusters (8192 bytes) are lost; they are freed by the next change
+        1 sectors of the second allocation table differ from the first
+    "#]]
+    .assert_eq(&broken(&|bytes| {
+        bytes[table + 2 * one..][..2].copy_from_slice(&(two as u16).to_le_bytes());
+    }));
+    expect![[r#"
+        1 clusters (2048 bytes) are lost; they are freed by the next change
+        1 sectors of the second allocation table differ from the first
+    "#]]
+    .assert_eq(&broken(&|bytes| {
+        bytes[table + 2 * 4000..][..2].copy_from_slice(&[0xFF, 0xFF]);
+    }));
+    expect![[r#"
+        /one: its clusters are wrong: cluster 2 is marked free
+        4 clusters (8192 bytes) are lost; they are freed by the next change
+        1 sectors of the second allocation table differ from the first
+    "#]]
+    .assert_eq(&broken(&|bytes| {
+        bytes[table + 2 * one..][..2].copy_from_slice(&[0, 0]);
+    }));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Noise over the boot sector, the tables and the directories gives a volume or an error.
+    #[test]
+    fn hostile_volumes_are_errors(
+        changes in proptest::collection::vec((0usize..140_000, any::<u8>()), 1..200),
+        boot in proptest::collection::vec((11usize..64, any::<u8>()), 0..3),
+    ) {
+        let mut bytes = make(4 * MIB, 512, &[("a/b/long name of a file", &[1; 5000])]);
+        for (at, byte) in changes.iter().chain(&boot) {
+            bytes[*at] = *byte;
+        }
+        if let Ok(mut volume) = Volume::open(&bytes, bytes.len() as u64) {
+            let _ = volume.check(&bytes);
+            let _ = volume.read_file(&bytes, "a/b/long name of a file", 1 << 20);
+            let _ = volume.create_file("a/new name", &[3; 3000]);
+            let _ = volume.remove_file("a/b/long name of a file");
+            let _ = volume.free_lost();
+            volume.take_changes();
+        }
+    }
+
+    #[test]
+    fn names_survive(name in "[a-zA-Z0-9 ._~äß漢🦀-]{1,60}") {
+        let mut bytes = make(4 * MIB, 512, &[]);
+        let mut volume = Volume::open(&bytes, bytes.len() as u64).unwrap();
+        if volume.create_file(&name, b"x").is_ok() {
+            write_in_order(&mut bytes, volume.take_changes());
+            let again = Volume::open(&bytes, bytes.len() as u64).unwrap();
+            prop_assert_eq!(&again.list("").unwrap()[0].name, &name);
+        }
+    }
+}
