@@ -178,7 +178,8 @@ impl Output {
             return Err(bad("it has no sections"));
         };
         let unaligned = |s: &image::Section<'_>| {
-            s.file_offset % file_alignment != 0 || s.file_size % file_alignment != 0
+            !s.file_offset.is_multiple_of(file_alignment)
+                || !s.file_size.is_multiple_of(file_alignment)
         };
         if parsed.sections().iter().any(unaligned) {
             return Err(bad("its sections are not aligned"));
