@@ -18,6 +18,8 @@
 mod action;
 mod cache;
 mod closure;
+#[cfg(test)]
+mod crash;
 mod digest;
 mod download;
 mod error;

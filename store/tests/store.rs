@@ -1,4 +1,5 @@
 //! What a caller sees of a store.
+#![allow(clippy::unwrap_used)]
 
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_store::{ActionResult, Blob, Digest, ImportOptions, KeyBuilder, Output, Store, StoreError};
