@@ -1,0 +1,222 @@
+//! What the firmware starts: kernel, initramfs, unified kernel image, and the description of the
+//! whole system.
+
+use crate::compose::{output_object, output_tree};
+use crate::error::BuildError;
+use crate::kernel::{Feature, Kernel, Loading, Modules, RELEASE_SCAN_BYTES, Wanted};
+use crate::plan::BOOT_PACKAGE;
+use crate::realise::Builder;
+use crate::system::{BuiltSystem, SYSTEM_VERSION};
+use crate::work::{INIT, SystemParts};
+use nos_formats::cpio::{self, initramfs};
+use nos_formats::pe::Uki;
+use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_manifest::MANIFEST_PATH;
+use nos_store::{ActionResult, Blob, Digest, Output, Store};
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+/// zstd level of the initramfs. Made once per kernel and module set, unpacked at every boot.
+const INITRD_LEVEL: i32 = 19;
+
+/// Where the package keeps boot loader and UKI stub.
+const BOOT_LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
+const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
+
+/// Folder of the initramfs that holds modules.
+const MODULES: &str = "modules";
+
+/// Picks kernel image and modules; see [`crate::work::Work::Kernel`].
+pub(crate) fn kernel(
+    builder: &Builder<'_>,
+    state: bool,
+    extra: &[String],
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let store = builder.store;
+    let tree = store.read_tree(&output_tree(input(inputs, 0)?, "tree")?)?;
+    let read = |path: &TreePath| read_path(store, &tree, path);
+    let kernel = Kernel::find(&tree)?;
+    let vmlinuz = blob_at(&tree, &kernel.vmlinuz)
+        .ok_or_else(|| not_in("linux-image", &kernel.vmlinuz.to_string()))?;
+    let mut head = Vec::new();
+    store
+        .open_object(&vmlinuz.digest)?
+        .take(RELEASE_SCAN_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(|error| BuildError::Io { path: store.object_path(&vmlinuz.digest), error })?;
+    kernel.check_image(&head)?;
+
+    let modules = Modules::read(&tree, &kernel, read)?;
+    let mut early = Feature::wanted(&[Feature::Virtio, Feature::Images, Feature::Network]);
+    if state {
+        early.extend(Feature::wanted(&[Feature::State]));
+    }
+    early.extend(extra.iter().map(|name| Wanted::named(name)));
+    let late = Feature::wanted(&[Feature::PowerButton, Feature::EfiVariables]);
+    let count = modules.select(&early, read)?.len();
+    early.extend(late);
+
+    let mut out = Tree::new();
+    let (mut early_order, mut late_order) = (Vec::new(), Vec::new());
+    for (index, module) in modules.select(&early, read)?.into_iter().enumerate() {
+        let path = format!("{MODULES}/{}.ko", module.name);
+        let digest = store.add_bytes(&module.bytes)?;
+        let blob = Blob { digest, size: module.bytes.len() as u64 };
+        let node = Node { metadata: Metadata::with_mode(0o644), kind: Kind::File(blob) };
+        out.insert_with_parents(TreePath::new(&path)?, node)?;
+        debug_assert!(matches!(module.loading, Loading::Always | Loading::OnDevice(_)));
+        let order = if index < count { &mut early_order } else { &mut late_order };
+        order.push(format!("/{path}"));
+    }
+    Ok(ActionResult {
+        outputs: [
+            ("modules".to_string(), Output::Tree(store.add_tree(&out)?)),
+            ("vmlinuz".to_string(), Output::Object(vmlinuz)),
+        ]
+        .into(),
+        facts: [
+            ("late".to_string(), late_order.join("\n")),
+            ("order".to_string(), early_order.join("\n")),
+            ("release".to_string(), kernel.release),
+        ]
+        .into(),
+    })
+}
+
+/// Writes the compressed part of the initramfs; see [`crate::work::Work::Initrd`].
+pub(crate) fn initrd(
+    builder: &Builder<'_>,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let store = builder.store;
+    let mut tree = store.read_tree(&output_tree(input(inputs, 0)?, "modules")?)?;
+    let init = Blob { digest: store.add_bytes(INIT)?, size: INIT.len() as u64 };
+    let node = Node { metadata: Metadata::with_mode(0o755), kind: Kind::File(init) };
+    tree.insert(TreePath::new("init")?, node)?;
+    for directory in ["dev", "proc", "run", "sys"] {
+        let node = Node { metadata: Metadata::with_mode(0o755), kind: Kind::Directory };
+        tree.insert(TreePath::new(directory)?, node)?;
+    }
+    let archive = cpio::archive(&tree, |_, blob: &Blob| {
+        store.read_object(&blob.digest).map(Cow::Owned).map_err(io::Error::other)
+    });
+    let segment = archive.and_then(|bytes| initramfs::compress(&bytes, INITRD_LEVEL));
+    let segment = segment.map_err(|e| format_error("the initramfs", e))?;
+    let blob = Blob { digest: store.add_bytes(&segment)?, size: segment.len() as u64 };
+    Ok(ActionResult::with_output("segment", Output::Object(blob)))
+}
+
+/// Assembles UKI and system description; see [`crate::work::Work::System`].
+pub(crate) fn system(
+    builder: &Builder<'_>,
+    parts: &SystemParts,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let store = builder.store;
+    let boot = store.read_tree(&output_tree(input(inputs, 0)?, "tree")?)?;
+    let (kernel, segment) = (input(inputs, 1)?, input(inputs, 2)?);
+    let mut manifest = parts.manifest.clone();
+    manifest.kernel = fact(kernel, "release")?.to_string();
+    let paths = |text: &str| text.lines().map(str::to_string).collect();
+    manifest.modules = paths(fact(kernel, "order")?);
+    manifest.late_modules = paths(fact(kernel, "late")?);
+    let mut images = Vec::new();
+    for image in inputs.get(3..).unwrap_or_default() {
+        manifest.images.push(serde_json::from_str(fact(image, "image")?)?);
+        images.push(output_object(image, "image")?);
+    }
+
+    let mut initrd = manifest_segment(&manifest.to_bytes()?)?;
+    initrd.extend(store.read_object(&output_object(segment, "segment")?.digest)?);
+    let vmlinuz = output_object(kernel, "vmlinuz")?;
+    let linux = store.read_object(&vmlinuz.digest)?;
+    let stub = store.read_object(&boot_file(&boot, STUB)?.digest)?;
+    let os_release = format!("ID=nos\nNAME=nOs\nPRETTY_NAME=\"nOs {}\"\n", manifest.host);
+    let uki = Uki {
+        os_release: os_release.as_bytes(),
+        cmdline: parts.cmdline.as_bytes(),
+        uname: manifest.kernel.as_bytes(),
+        linux: &linux,
+        initrd: &initrd,
+        ..Uki::default()
+    };
+    let uki = uki.build(&stub).map_err(|e| format_error("the unified kernel image", e))?;
+    let keep = |bytes: &[u8]| -> Result<Blob, BuildError> {
+        Ok(Blob { digest: store.add_bytes(bytes)?, size: bytes.len() as u64 })
+    };
+    let built = BuiltSystem {
+        version: SYSTEM_VERSION,
+        uki: keep(&uki)?,
+        boot_loader: boot_file(&boot, BOOT_LOADER)?,
+        kernel: vmlinuz,
+        initrd: keep(&initrd)?,
+        cmdline: parts.cmdline.clone(),
+        images,
+        manifest,
+        disk: parts.disk.clone(),
+        machine: parts.machine.clone(),
+    };
+    let mut description = serde_json::to_vec_pretty(&built)?;
+    description.push(b'\n');
+    let mut outputs: std::collections::BTreeMap<String, Output> = [
+        ("boot_loader".to_string(), Output::Object(built.boot_loader)),
+        ("initrd".to_string(), Output::Object(built.initrd)),
+        ("kernel".to_string(), Output::Object(built.kernel)),
+        ("system".to_string(), Output::Object(keep(&description)?)),
+        ("uki".to_string(), Output::Object(built.uki)),
+    ]
+    .into();
+    for (image, blob) in built.manifest.images.iter().zip(&built.images) {
+        outputs.insert(format!("image {}", image.name), Output::Object(*blob));
+    }
+    Ok(ActionResult { outputs, facts: Default::default() })
+}
+
+/// The uncompressed archive that holds the manifest alone.
+fn manifest_segment(manifest: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let mut tree = Tree::new();
+    let node = Node { metadata: Metadata::with_mode(0o644), kind: Kind::File(manifest) };
+    tree.insert_with_parents(TreePath::new(MANIFEST_PATH)?, node)?;
+    cpio::archive(&tree, |_, bytes| Ok(Cow::Borrowed(*bytes)))
+        .map_err(|e| format_error("the system manifest", e))
+}
+
+fn input<'a>(inputs: &[&'a ActionResult], index: usize) -> Result<&'a ActionResult, BuildError> {
+    inputs.get(index).copied().ok_or(BuildError::MissingOutput { name: "input" })
+}
+
+fn fact<'a>(result: &'a ActionResult, name: &'static str) -> Result<&'a str, BuildError> {
+    let found = result.facts.get(name).map(String::as_str);
+    found.ok_or(BuildError::MissingOutput { name })
+}
+
+fn boot_file(tree: &Tree<Blob>, path: &str) -> Result<Blob, BuildError> {
+    blob_at(tree, &TreePath::new(path)?).ok_or_else(|| not_in(BOOT_PACKAGE, path))
+}
+
+fn blob_at(tree: &Tree<Blob>, path: &TreePath) -> Option<Blob> {
+    match &tree.get(path)?.kind {
+        Kind::File(blob) => Some(*blob),
+        Kind::HardLink(target) => blob_at(tree, target),
+        _ => None,
+    }
+}
+
+fn not_in(package: &str, path: &str) -> BuildError {
+    BuildError::NotInPackage { package: package.into(), path: path.into() }
+}
+
+fn format_error(what: &'static str, error: impl std::fmt::Display) -> BuildError {
+    BuildError::Format { what, reason: error.to_string() }
+}
+
+/// The content of a file of a stored tree.
+fn read_path(store: &Store, tree: &Tree<Blob>, path: &TreePath) -> io::Result<Vec<u8>> {
+    let blob = blob_at(tree, path).ok_or(io::ErrorKind::NotFound)?;
+    read_blob(store, &blob.digest)
+}
+
+fn read_blob(store: &Store, digest: &Digest) -> io::Result<Vec<u8>> {
+    store.read_object(digest).map_err(io::Error::other)
+}

@@ -1,0 +1,204 @@
+//! The root of one image: packages merged, declared files laid over them, unreachable files
+//! left out, and the few files that every root needs.
+
+use crate::error::BuildError;
+use crate::realise::Builder;
+use crate::work::{Compose, User};
+use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_store::{ActionResult, Blob, Output, Store};
+use std::collections::BTreeSet;
+
+/// Directories that `init` mounts something on; each root must have them.
+const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+
+/// Files that `init` mounts the machine's own version over.
+const MOUNTED_FILES: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
+/// Symbolic links followed before a path is called a loop (Linux `MAXSYMLINKS`).
+const MAX_SYMLINKS: usize = 40;
+
+/// Owner and group of what nobody else owns.
+const NOBODY: u32 = 65_534;
+
+/// Composes a root; see [`crate::work::Work::Compose`].
+///
+/// # Errors
+/// [`BuildError`] where packages clash, a declared path cannot be placed, or a service's
+/// program or a library it needs is in no package.
+pub(crate) fn compose(
+    builder: &Builder<'_>,
+    parts: &Compose,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let store = builder.store;
+    let (packages, sources) = inputs.split_at(parts.packages.len().min(inputs.len()));
+    let mut trees = Vec::new();
+    for (name, input) in parts.packages.iter().zip(packages) {
+        trees.push((name.clone(), store.read_tree(&output_tree(input, "tree")?)?));
+    }
+    let merged = crate::debian::merge(trees)?;
+    let mut root = Root { tree: merged.tree, declared: BTreeSet::new() };
+    root.skeleton(store, &parts.users)?;
+    for path in parts.directories.iter().chain(&parts.state) {
+        root.directory(path, 0o755)?;
+    }
+    for ((path, mode), source) in parts.files.iter().zip(sources) {
+        root.source(store, path, *mode, source)?;
+    }
+    for (path, target) in &parts.links {
+        root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
+    }
+    if parts.trim {
+        root.trim(store, parts, &merged.owners)?;
+    }
+    root.tree.check_links()?;
+    let digest = store.add_tree(&root.tree)?;
+    Ok(ActionResult {
+        outputs: [("tree".to_string(), Output::Tree(digest))].into(),
+        facts: Default::default(),
+    })
+}
+
+/// The digest of a tree among an action's outputs.
+pub(crate) fn output_tree(
+    result: &ActionResult,
+    name: &'static str,
+) -> Result<nos_store::Digest, BuildError> {
+    match result.outputs.get(name) {
+        Some(Output::Tree(digest)) => Ok(*digest),
+        _ => Err(BuildError::MissingOutput { name }),
+    }
+}
+
+/// An object among an action's outputs.
+pub(crate) fn output_object(
+    result: &ActionResult,
+    name: &'static str,
+) -> Result<Blob, BuildError> {
+    match result.outputs.get(name) {
+        Some(Output::Object(blob)) => Ok(*blob),
+        _ => Err(BuildError::MissingOutput { name }),
+    }
+}
+
+struct Root {
+    tree: Tree<Blob>,
+    /// What the spec or the skeleton placed: never trimmed.
+    declared: BTreeSet<TreePath>,
+}
+
+impl Root {
+    fn skeleton(&mut self, store: &Store, users: &[User]) -> Result<(), BuildError> {
+        for path in MOUNT_POINTS {
+            self.directory(path, if path == "tmp" { 0o1777 } else { 0o755 })?;
+        }
+        let mut passwd = String::from("root:x:0:0:root:/:/usr/sbin/nologin\n");
+        let mut group = String::from("root:x:0:\n");
+        for User { name, uid } in users {
+            passwd.push_str(&format!("{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n"));
+            group.push_str(&format!("{name}:x:{uid}:\n"));
+        }
+        passwd.push_str(&format!("nobody:x:{NOBODY}:{NOBODY}:nobody:/:/usr/sbin/nologin\n"));
+        group.push_str(&format!("nogroup:x:{NOBODY}:\n"));
+        let nsswitch = "passwd: files\ngroup: files\nhosts: files dns\n";
+        for (path, text) in
+            [("etc/passwd", passwd.as_str()), ("etc/group", &group), ("etc/nsswitch.conf", nsswitch)]
+        {
+            self.text(store, path, text)?;
+        }
+        for path in MOUNTED_FILES {
+            self.text(store, path, "")?;
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, store: &Store, path: &str, text: &str) -> Result<(), BuildError> {
+        let digest = store.add_bytes(text.as_bytes())?;
+        let blob = Blob { digest, size: text.len() as u64 };
+        self.put(path, 0o644, Kind::File(blob))
+    }
+
+    fn directory(&mut self, path: &str, mode: u16) -> Result<(), BuildError> {
+        let place = self.resolve(&TreePath::new(path)?)?;
+        match self.tree.get_mut(&place) {
+            Some(node) if matches!(node.kind, Kind::Directory) => {
+                node.metadata.mode = mode;
+                self.declared.insert(place);
+                Ok(())
+            }
+            _ => self.put(path, mode, Kind::Directory),
+        }
+    }
+
+    fn put(&mut self, path: &str, mode: u16, kind: Kind<Blob>) -> Result<(), BuildError> {
+        let path = TreePath::new(path)?;
+        let place = match (path.parent(), path.name()) {
+            (Some(parent), name) => self.resolve(&parent)?.join(name)?,
+            (None, _) => path,
+        };
+        self.declared.insert(place.clone());
+        let node = Node { metadata: Metadata::with_mode(mode), kind };
+        Ok(self.tree.insert_with_parents(place, node)?)
+    }
+
+    /// Places a local file or folder.
+    fn source(
+        &mut self,
+        store: &Store,
+        path: &str,
+        mode: Option<u32>,
+        source: &ActionResult,
+    ) -> Result<(), BuildError> {
+        if source.outputs.contains_key("file") {
+            let blob = output_object(source, "file")?;
+            let default = if source.facts.contains_key("executable") { 0o755 } else { 0o644 };
+            let mode = mode.and_then(|m| u16::try_from(m).ok()).unwrap_or(default);
+            return self.put(path, mode, Kind::File(blob));
+        }
+        let folder = store.read_tree(&output_tree(source, "tree")?)?;
+        self.directory(path, 0o755)?;
+        let base = self.resolve(&TreePath::new(path)?)?;
+        for (below, node) in folder.iter().filter(|(p, _)| !p.is_root()) {
+            let place = base.join(below.as_bytes())?;
+            let mut node = node.clone();
+            if let Kind::HardLink(target) = &node.kind {
+                node.kind = Kind::HardLink(base.join(target.as_bytes())?);
+            }
+            self.declared.insert(place.clone());
+            self.tree.insert_with_parents(place, node)?;
+        }
+        Ok(())
+    }
+
+    /// Follows symbolic links inside the tree, as a kernel would with this tree as its root.
+    /// What does not exist is taken as it is written.
+    fn resolve(&self, path: &TreePath) -> Result<TreePath, BuildError> {
+        let mut todo: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).rev().collect();
+        let mut at = TreePath::ROOT;
+        let mut followed = 0;
+        while let Some(name) = todo.pop() {
+            match name.as_slice() {
+                b"." | b"" => continue,
+                b".." => {
+                    at = at.parent().unwrap_or_default();
+                    continue;
+                }
+                _ => {}
+            }
+            let next = at.join(&name)?;
+            if let Some(Node { kind: Kind::Symlink(target), .. }) = self.tree.get(&next) {
+                followed += 1;
+                if followed > MAX_SYMLINKS {
+                    return Err(BuildError::SymlinkLoop { path: path.clone() });
+                }
+                if target.first() == Some(&b'/') {
+                    at = TreePath::ROOT;
+                }
+                todo.extend(target.split(|&b| b == b'/').map(<[u8]>::to_vec).rev());
+            } else {
+                at = next;
+            }
+        }
+        Ok(at)
+    }
+}

@@ -1,0 +1,86 @@
+//! Everything that can stop a build.
+
+use nos_formats::tree::{TreeError, TreePath};
+use std::path::PathBuf;
+
+/// Why a system could not be built. Each message names the place and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// An action failed.
+    #[error("{label}: {error}")]
+    Action {
+        /// Its label.
+        label: String,
+        /// Why.
+        #[source]
+        error: Box<BuildError>,
+    },
+    /// No plan can be made.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] nos_store::StoreError),
+    /// A Debian source refused.
+    #[error(transparent)]
+    Debian(#[from] crate::debian::DebianError),
+    /// Kernel or modules.
+    #[error(transparent)]
+    Kernel(#[from] crate::kernel::KernelError),
+    /// Trimming found something missing.
+    #[error(transparent)]
+    Trim(#[from] crate::trim::TrimError),
+    /// A tree could not be put together.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A local source cannot be used.
+    #[error("the source {} cannot be used: {reason}", path.display())]
+    Source {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A path runs in circles.
+    #[error("{path} cannot be placed: its symbolic links form a loop; declare another path")]
+    SymlinkLoop {
+        /// Path in the image.
+        path: TreePath,
+    },
+    /// A stored result lacks what this program expects of it.
+    #[error("a stored result lacks its output {name:?}; run `nos store verify --repair` and build again")]
+    MissingOutput {
+        /// Output or fact.
+        name: &'static str,
+    },
+    /// A package lacks a file it is used for.
+    #[error("package {package} has no {path}; run `nos update {package}` or name another package")]
+    NotInPackage {
+        /// Package.
+        package: String,
+        /// Path expected.
+        path: String,
+    },
+    /// An image or boot file could not be written.
+    #[error("{what} could not be written: {reason}")]
+    Format {
+        /// What was being written.
+        what: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Reading or writing a scratch file failed.
+    #[error("{}: {error}; check free space and permissions there", path.display())]
+    Io {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A description could not be encoded or decoded.
+    #[error("a stored description cannot be read ({0}); run `nos store verify --repair` and build again")]
+    Description(#[from] serde_json::Error),
+    /// A manifest could not be encoded or decoded.
+    #[error(transparent)]
+    Manifest(#[from] nos_manifest::ManifestError),
+}

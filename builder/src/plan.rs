@@ -1,0 +1,358 @@
+//! Plan: a [`System`] and its lock become a graph of [`Action`]s.
+//!
+//! Planning is pure: no file is read, nothing is fetched. An action's *key* is known only when
+//! its inputs are, because it is made of their outputs' digests; that is what stops a rebuild
+//! where a changed input gave an unchanged output.
+
+use crate::work::{Compose, Origin, SystemParts, User, Work};
+use nos_manifest::SystemManifest;
+use nos_specs::lock::{Lock, LockedPackage};
+use nos_specs::system::{Image, Kernel, Source, System};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Lock group of the boot loader.
+pub const BOOT_GROUP: &str = "boot";
+
+/// Debian package that holds systemd-boot and the UKI stub.
+pub const BOOT_PACKAGE: &str = "systemd-boot-efi";
+
+/// Lock group of the packages of one image.
+pub fn image_group(image: &str) -> String {
+    format!("image {image}")
+}
+
+/// Lock group of one kernel package.
+pub fn kernel_group(package: &str) -> String {
+    format!("kernel {package}")
+}
+
+/// What `systems` need from Debian: lock group → package names, sorted.
+///
+/// # Errors
+/// [`PlanError::ImageClash`] where two hosts use one image name for different packages.
+pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>, PlanError> {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    groups.insert(BOOT_GROUP.into(), vec![BOOT_PACKAGE.into()]);
+    for system in systems {
+        let Kernel::Stock { package, .. } = &system.kernel;
+        groups.insert(kernel_group(package), vec![package.clone()]);
+        for (name, image) in &system.images {
+            if image.packages.is_empty() {
+                continue;
+            }
+            let wants = sorted(&image.packages);
+            let old = groups.insert(image_group(name), wants.clone());
+            if old.is_some_and(|old| old != wants) {
+                return Err(PlanError::ImageClash { image: name.clone() });
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// Whether `lock` pins all that `systems` ask for, and for no other question than theirs.
+///
+/// # Errors
+/// As [`wanted_groups`].
+pub fn lock_is_current(systems: &[System], lock: &Lock) -> Result<bool, PlanError> {
+    Ok(wanted_groups(systems)?
+        .iter()
+        .all(|(group, wants)| lock.groups.get(group).is_some_and(|g| &g.wants == wants)))
+}
+
+/// Names an action within its [`Plan`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ActionId(pub(crate) usize);
+
+/// One node of the graph.
+#[derive(Debug, Clone)]
+pub struct Action {
+    /// What a person calls it: `unpack nginx 1.26.3-3`, `image web`.
+    pub label: String,
+    /// Actions whose outputs it reads, in the order in which [`Work`] expects them.
+    pub inputs: Vec<ActionId>,
+    /// What it does.
+    pub work: Work,
+}
+
+/// A graph of actions, ending in one system.
+///
+/// Invariant: every input has a smaller index than the action that reads it, so the list is a
+/// topological order and there are no cycles.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// All actions.
+    pub actions: Vec<Action>,
+}
+
+impl Plan {
+    /// The last action, whose output is the system.
+    pub fn system(&self) -> ActionId {
+        ActionId(self.actions.len().saturating_sub(1))
+    }
+
+    /// All actions with their ids, in topological order.
+    pub fn iter(&self) -> impl Iterator<Item = (ActionId, &Action)> {
+        self.actions.iter().enumerate().map(|(i, a)| (ActionId(i), a))
+    }
+
+    fn push(&mut self, label: String, inputs: Vec<ActionId>, work: Work) -> ActionId {
+        self.actions.push(Action { label, inputs, work });
+        self.system()
+    }
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The lock lacks a group, or pins it for other packages.
+    #[error(
+        "nos.lock does not pin what {group:?} asks for ({wants}); run `nos lock` and commit the result"
+    )]
+    LockStale {
+        /// Group that is missing or differs.
+        group: String,
+        /// What the spec asks for.
+        wants: String,
+    },
+    /// A lock whose group names a package that it does not pin.
+    #[error(
+        "nos.lock is damaged: group {group:?} names {package:?}, which it does not pin; run `nos lock` to write it anew"
+    )]
+    LockDamaged {
+        /// Group.
+        group: String,
+        /// Package.
+        package: String,
+    },
+    /// One image name, two contents.
+    #[error(
+        "image {image:?} has different packages on two hosts of this spec; give one of them another name"
+    )]
+    ImageClash {
+        /// Image name.
+        image: String,
+    },
+    /// The kernel package pinned is not a kernel.
+    #[error(
+        "package {package:?} brings no kernel image (no linux-image-<version> among what it depends on); name a Debian kernel package such as linux-image-cloud-amd64"
+    )]
+    NotAKernel {
+        /// Package.
+        package: String,
+    },
+}
+
+/// Plans one system.
+///
+/// # Errors
+/// [`PlanError`] where the lock does not answer what the system asks.
+pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
+    let mut planner = Planner { lock, plan: Plan { actions: Vec::new() }, unpacked: BTreeMap::new() };
+    let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
+    let kernel = planner.kernel(&system.kernel, system)?;
+    let initrd = planner.plan.push("initrd".into(), vec![kernel], Work::Initrd);
+    let users = users(system);
+    let mut images = Vec::new();
+    for (name, image) in &system.images {
+        images.push(planner.image(system, name, image, &users)?);
+    }
+    let mut inputs = vec![boot, kernel, initrd];
+    inputs.extend(&images);
+    let parts = SystemParts {
+        manifest: manifest_template(system, &users),
+        cmdline: cmdline(&system.kernel),
+        disk: system.disk.clone(),
+        machine: system.machine.clone(),
+    };
+    planner.plan.push(format!("system {}", system.host), inputs, Work::System(Box::new(parts)));
+    Ok(planner.plan)
+}
+
+struct Planner<'a> {
+    lock: &'a Lock,
+    plan: Plan,
+    unpacked: BTreeMap<String, ActionId>,
+}
+
+impl Planner<'_> {
+    fn group(&self, group: &str, wants: &[String]) -> Result<Vec<(String, LockedPackage)>, PlanError> {
+        let found = self.lock.groups.get(group).filter(|g| g.wants == wants);
+        let found = found.ok_or_else(|| PlanError::LockStale {
+            group: group.into(),
+            wants: wants.join(", "),
+        })?;
+        let mut packages = Vec::new();
+        for name in &found.packages {
+            let pin = self.lock.packages.get(name).ok_or_else(|| PlanError::LockDamaged {
+                group: group.into(),
+                package: name.clone(),
+            })?;
+            packages.push((name.clone(), pin.clone()));
+        }
+        Ok(packages)
+    }
+
+    fn unpack(&mut self, name: &str, pin: LockedPackage) -> ActionId {
+        if let Some(&id) = self.unpacked.get(name) {
+            return id;
+        }
+        let label = format!("unpack {name} {}", pin.version);
+        let work = Work::Unpack { name: name.into(), pin };
+        let id = self.plan.push(label, Vec::new(), work);
+        self.unpacked.insert(name.into(), id);
+        id
+    }
+
+    /// Unpacks one package of a group and leaves the rest of its closure alone: what a boot
+    /// loader or a kernel depends on serves its maintainer scripts, which are never run.
+    fn unpack_group_only(&mut self, group: &str, package: &str) -> Result<ActionId, PlanError> {
+        let packages = self.group(group, &[package.to_string()])?;
+        let found = packages.into_iter().find(|(name, _)| name == package);
+        let (name, pin) = found.ok_or_else(|| PlanError::LockDamaged {
+            group: group.into(),
+            package: package.into(),
+        })?;
+        Ok(self.unpack(&name, pin))
+    }
+
+    fn kernel(&mut self, kernel: &Kernel, system: &System) -> Result<ActionId, PlanError> {
+        let Kernel::Stock { package, modules, .. } = kernel;
+        let packages = self.group(&kernel_group(package), std::slice::from_ref(package))?;
+        let is_image = |name: &str| {
+            name.strip_prefix("linux-image-")
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+        };
+        let found = packages.into_iter().find(|(name, _)| is_image(name));
+        let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel { package: package.clone() })?;
+        let unpacked = self.unpack(&name, pin);
+        let work = Work::Kernel {
+            state: system.disk.state_bytes.is_some(),
+            modules: sorted(modules),
+        };
+        Ok(self.plan.push("kernel".into(), vec![unpacked], work))
+    }
+
+    fn image(
+        &mut self,
+        system: &System,
+        name: &str,
+        image: &Image,
+        users: &BTreeMap<String, User>,
+    ) -> Result<ActionId, PlanError> {
+        let mut inputs = Vec::new();
+        let mut packages = Vec::new();
+        if !image.packages.is_empty() {
+            let wants = sorted(&image.packages);
+            for (package, pin) in self.group(&image_group(name), &wants)? {
+                inputs.push(self.unpack(&package, pin));
+                packages.push(package);
+            }
+        }
+        let mut files = Vec::new();
+        for (path, source) in &image.files {
+            let (label, origin, mode) = match source {
+                Source::File { path, mode } => {
+                    (format!("file {path}"), Origin::File(path.clone()), *mode)
+                }
+                Source::Folder { path } => {
+                    (format!("folder {path}"), Origin::Folder(path.clone()), None)
+                }
+                Source::Text { text, mode } => {
+                    (format!("text {path}"), Origin::Text(text.clone()), *mode)
+                }
+            };
+            inputs.push(self.plan.push(label, Vec::new(), Work::Source(origin)));
+            files.push((path.clone(), mode));
+        }
+        let services: Vec<_> = system.services.iter().filter(|s| s.image == name).collect();
+        let mut entry_points = BTreeSet::new();
+        let mut state = BTreeSet::new();
+        for service in &services {
+            entry_points.extend(service.run.first().cloned());
+            if let Some(nos_manifest::Health::Exec { run, .. }) = &service.health {
+                entry_points.extend(run.first().cloned());
+            }
+            state.extend(service.state.iter().cloned());
+        }
+        let compose = Compose {
+            image: name.into(),
+            packages,
+            files,
+            links: image.links.clone(),
+            directories: image.directories.clone(),
+            keep: image.keep.clone(),
+            trim: image.trim,
+            entry_points: entry_points.into_iter().collect(),
+            state: state.into_iter().collect(),
+            users: services.iter().filter_map(|s| users.get(&s.name).cloned()).collect(),
+        };
+        let label = format!("compose {name}");
+        let root = self.plan.push(label, inputs, Work::Compose(Box::new(compose)));
+        Ok(self.plan.push(format!("image {name}"), vec![root], Work::Image { name: name.into() }))
+    }
+}
+
+fn sorted(names: &[String]) -> Vec<String> {
+    names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Service name → the user it runs as.
+fn users(system: &System) -> BTreeMap<String, User> {
+    let mut taken: BTreeSet<u32> = system.services.iter().filter_map(|s| s.uid).collect();
+    let mut users = BTreeMap::new();
+    let mut services: Vec<_> = system.services.iter().collect();
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    for service in services {
+        let uid = service.uid.unwrap_or_else(|| {
+            let mut uid = nos_specs::system::derive_uid(&service.name);
+            while !taken.insert(uid) {
+                uid = if uid >= 59_999 { 1000 } else { uid + 1 };
+            }
+            uid
+        });
+        users.insert(service.name.clone(), User { name: service.name.clone(), uid });
+    }
+    users
+}
+
+/// The manifest without what only a build knows: kernel release, modules, images.
+fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemManifest {
+    let services = system.services.iter().map(|s| {
+        let uid = users.get(&s.name).map_or(65_534, |u| u.uid);
+        nos_manifest::Service {
+            name: s.name.clone(),
+            image: s.image.clone(),
+            run: s.run.clone(),
+            env: s.env.clone(),
+            workdir: s.workdir.clone(),
+            uid,
+            gid: uid,
+            capabilities: s.capabilities.clone(),
+            state: s.state.clone(),
+            listen: s.listen.clone(),
+            health: s.health.clone(),
+            restart: s.restart,
+            after: s.after.clone(),
+        }
+    });
+    SystemManifest {
+        version: nos_manifest::MANIFEST_VERSION,
+        host: system.host.clone(),
+        kernel: String::new(),
+        modules: Vec::new(),
+        late_modules: Vec::new(),
+        images: Vec::new(),
+        services: services.collect(),
+        network: system.network.clone(),
+        state: system.disk.state_bytes.is_some(),
+    }
+}
+
+/// The kernel command line. It names nothing of one disk or machine.
+fn cmdline(kernel: &Kernel) -> String {
+    let Kernel::Stock { cmdline, .. } = kernel;
+    let mut words = vec!["console=tty0", "console=ttyS0,115200", "panic=10", "quiet"];
+    words.extend(cmdline.iter().map(String::as_str));
+    words.join(" ")
+}

@@ -1,0 +1,179 @@
+//! What actions do: one variant of [`Work`] each, with the parameters that are part of its key.
+
+use crate::error::BuildError;
+use crate::realise::Builder;
+use nos_manifest::SystemManifest;
+use nos_specs::lock::LockedPackage;
+use nos_specs::system::{DiskLayout, VirtualMachine};
+use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
+use std::collections::BTreeMap;
+
+/// Raised when an action's code changes what it makes of the same inputs, so that results of
+/// older programs are not taken for ours.
+const WORK_VERSION: u32 = 1;
+
+/// A unit of building.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// A `.deb` becomes a tree. No inputs. Output `tree`.
+    Unpack {
+        /// Package name.
+        name: String,
+        /// Its pin; the digest decides.
+        pin: LockedPackage,
+    },
+    /// A local file, folder or text enters the store. No inputs. Output `file` (with the fact
+    /// `executable`) or `tree`. Never cached by key: its content is read each time.
+    Source(Origin),
+    /// Kernel image and modules. Input: the kernel package's tree. Outputs `vmlinuz`, `modules`
+    /// (a tree); facts `release`, `order` (module paths, one a line, in load order).
+    Kernel {
+        /// Whether the machine mounts a state partition.
+        state: bool,
+        /// Modules asked for by the spec, sorted.
+        modules: Vec<String>,
+    },
+    /// The compressed part of the initramfs: init and modules. Input: the kernel. Output
+    /// `segment`.
+    Initrd,
+    /// The root of one image. Inputs: its packages' trees, then its files' sources. Output
+    /// `tree`.
+    Compose(Box<Compose>),
+    /// EROFS and verity hash tree. Input: a composed root. Output `image`, and its
+    /// [`nos_manifest::Image`] as the fact `image`.
+    Image {
+        /// Image name.
+        name: String,
+    },
+    /// UKI and system description. Inputs: boot package, kernel, initrd, then images. Outputs
+    /// `uki`, `boot_loader`, `system`.
+    System(Box<SystemParts>),
+}
+
+/// Where a local source comes from; paths are relative to the spec's folder.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A file.
+    File(String),
+    /// A folder, taken whole.
+    Folder(String),
+    /// Text from the spec.
+    Text(String),
+}
+
+/// A user known inside an image.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct User {
+    /// Login name: the service's name.
+    pub name: String,
+    /// User and group id.
+    pub uid: u32,
+}
+
+/// How the root of an image is put together.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Compose {
+    /// Image name.
+    pub image: String,
+    /// Names of the packages whose trees are the first inputs.
+    pub packages: Vec<String>,
+    /// Path in the image and mode of each source among the inputs, in input order.
+    pub files: Vec<(String, Option<u32>)>,
+    /// Symbolic links.
+    pub links: BTreeMap<String, String>,
+    /// Empty directories.
+    pub directories: Vec<String>,
+    /// Globs that trimming keeps.
+    pub keep: Vec<String>,
+    /// Whether to trim.
+    pub trim: bool,
+    /// Programs that services of this image start.
+    pub entry_points: Vec<String>,
+    /// Directories backed by the state partition.
+    pub state: Vec<String>,
+    /// Users of the services of this image.
+    pub users: Vec<User>,
+}
+
+/// What a system is besides its images, kernel and boot loader.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct SystemParts {
+    /// The manifest without kernel release, modules and images.
+    pub manifest: SystemManifest,
+    /// Kernel command line.
+    pub cmdline: String,
+    /// Disk layout.
+    pub disk: DiskLayout,
+    /// Virtual machine defaults.
+    pub machine: VirtualMachine,
+}
+
+/// The `init` program that every system of this `nos` carries: a static ELF executable.
+pub static INIT: &[u8] = include_bytes!(env!("NOS_INIT"));
+
+impl Work {
+    /// The action's key, given its inputs' results; `None` where it is never cached.
+    ///
+    /// # Errors
+    /// Only if the parameters could not be encoded, which plain data always can.
+    pub(crate) fn key(
+        &self,
+        inputs: &[&ActionResult],
+        init: &Digest,
+    ) -> Result<Option<ActionKey>, BuildError> {
+        let mut key = match self {
+            Work::Unpack { pin, .. } => {
+                KeyBuilder::new("nos.unpack").text("sha256", &pin.sha256)
+            }
+            Work::Source(_) => return Ok(None),
+            Work::Kernel { state, modules } => KeyBuilder::new("nos.kernel")
+                .number("state", u64::from(*state))
+                .text("modules", &modules.join("\n")),
+            Work::Initrd => KeyBuilder::new("nos.initrd").text("init", &init.to_string()),
+            Work::Compose(compose) => {
+                KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
+            }
+            Work::Image { name } => KeyBuilder::new("nos.image").text("name", name),
+            Work::System(parts) => {
+                KeyBuilder::new("nos.system").bytes("parts", &serde_json::to_vec(parts)?)
+            }
+        };
+        key = key.number("version", u64::from(WORK_VERSION));
+        for input in inputs {
+            key = key.number("outputs", input.outputs.len() as u64);
+            for (name, output) in &input.outputs {
+                let digest = match output {
+                    Output::Object(blob) => blob.digest,
+                    Output::Tree(digest) => *digest,
+                };
+                key = key.text(name, &digest.to_string());
+            }
+            for (name, fact) in &input.facts {
+                key = key.text(name, fact);
+            }
+        }
+        Ok(Some(key.finish()))
+    }
+
+    /// Runs the action.
+    ///
+    /// # Errors
+    /// Whatever stops it; the store holds no result of it then.
+    pub(crate) fn run(
+        &self,
+        builder: &Builder<'_>,
+        inputs: &[&ActionResult],
+    ) -> Result<ActionResult, BuildError> {
+        match self {
+            Work::Unpack { name, pin } => crate::packages::unpack(builder, name, pin),
+            Work::Source(origin) => crate::sources::read(builder, origin),
+            Work::Kernel { state, modules } => {
+                crate::boot::kernel(builder, *state, modules, inputs)
+            }
+            Work::Initrd => crate::boot::initrd(builder, inputs),
+            Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
+            Work::Image { name } => crate::image::image(builder, name, inputs),
+            Work::System(parts) => crate::boot::system(builder, parts, inputs),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The command line: verbs, options and their help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Declarative images, atomic generations.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nos",
+    version,
+    about = "Turns a text file into a machine",
+    long_about = "nos turns a text file into a machine: it builds reproducible, minimal systems \
+                  from a spec and writes them to disks that switch and roll back atomically.",
+    after_help = "SPEC is a .nos file, FILE#HOST for one host of several, or a folder with one \
+                  spec.\nDISK is a disk image or a block device.\n\nExit codes: 0 done, 1 failed, \
+                  2 wrong usage or wrong spec, 3 changes pending, 101 a bug in nos.",
+    max_term_width = 80,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of the store
+    #[arg(long, global = true, value_name = "DIR", env = "NOS_STORE")]
+    pub(crate) store: Option<PathBuf>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: Color,
+    /// Actions and downloads at once [default: one per processor]
+    #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Use nothing but what the store holds
+    #[arg(long, global = true)]
+    pub(crate) offline: bool,
+    /// Debian mirror, before the spec's and the machine's own
+    #[arg(long, global = true, value_name = "URL", env = "NOS_DEBIAN_MIRROR")]
+    pub(crate) mirror: Option<String>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Say what is wrong with a spec, without network
+    Check(SpecArgs),
+    /// Put specs into their canonical form
+    Fmt(FmtArgs),
+    /// Pin the packages that a spec asks for
+    Lock(SpecArgs),
+    /// Move pins to the newest versions
+    Update(UpdateArgs),
+    /// Show what a build would fetch, build and reuse
+    Plan(BuildArgs),
+    /// Build a system and print the path of its description
+    Build(BuildArgs),
+    /// Write a complete bootable disk image
+    Image(ImageArgs),
+    /// Boot a spec in a local virtual machine
+    Run(RunArgs),
+    /// Write a bootable disk to real hardware
+    Flash(FlashArgs),
+    /// Add the next generation to a disk and make it the default
+    Install(InstallArgs),
+    /// List the generations of a disk
+    Generations(DiskArgs),
+    /// Make a generation the default
+    Switch(SwitchArgs),
+    /// Go back to the generation before
+    Rollback(DiskArgs),
+    /// Check every byte and structure of a disk
+    Verify(DiskArgs),
+    /// Drop old generations of a disk
+    Gc(GcArgs),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(StoreVerb),
+    /// Say whether this machine can build, run and flash
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpecArgs {
+    /// Spec file, FILE#HOST, or a folder with one spec
+    #[arg(value_name = "SPEC", default_value = ".")]
+    pub(crate) spec: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FmtArgs {
+    /// Spec files, or folders with one spec; `-` reads standard input
+    #[arg(value_name = "SPEC", default_value = ".")]
+    pub(crate) specs: Vec<String>,
+    /// Write nothing; exit with 3 where a file is not canonical
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Packages to move; all when none is named
+    #[arg(value_name = "PACKAGE")]
+    pub(crate) packages: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Refuse to write nos.lock; fail where it does not fit the spec
+    #[arg(long)]
+    pub(crate) locked: bool,
+    /// Build again from scratch and compare every output
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Link to make to the result
+    #[arg(short, long, value_name = "LINK")]
+    pub(crate) out_link: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImageArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Disk image to write
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace an existing file
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Size of the disk, such as 2GiB [default: what fits, and the spec's spare]
+    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    pub(crate) size: Option<u64>,
+    /// Bytes in a sector
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = crate::units::parse_sector_size)]
+    pub(crate) sector_size: u32,
+    /// Refuse to write nos.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Boot this disk image and keep what it writes; made from SPEC where missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disk: Option<PathBuf>,
+    /// Guest memory, such as 256MiB
+    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    pub(crate) memory: Option<u64>,
+    /// Virtual processors
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=255))]
+    pub(crate) cpus: Option<u32>,
+    /// Forward HOST:GUEST besides the spec's ports; HOST 0 takes a free one
+    #[arg(short, long, value_name = "HOST:GUEST", value_parser = crate::units::parse_forward)]
+    pub(crate) port: Vec<(u16, u16)>,
+    /// How the processor is emulated
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub(crate) accel: Accel,
+    /// Use the QEMU and OVMF installed on this machine
+    #[arg(long)]
+    pub(crate) system_qemu: bool,
+    /// Refuse to write nos.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+/// How the processor is emulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// KVM where it works, else TCG
+    Auto,
+    /// KVM or nothing
+    Kvm,
+    /// Software
+    Tcg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FlashArgs {
+    /// Spec file, FILE#HOST, or a folder with one spec
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: String,
+    /// Block device, or an image file that stands in for one
+    #[arg(value_name = "DEVICE")]
+    pub(crate) device: PathBuf,
+    /// Do not ask; SERIAL must be the device's (or `file` for an image file)
+    #[arg(long, value_name = "SERIAL")]
+    pub(crate) yes: Option<String>,
+    /// Refuse to write nos.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    /// Spec file, FILE#HOST, or a folder with one spec
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: String,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Words to know this generation by
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) label: Option<String>,
+    /// Refuse to write nos.lock
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiskArgs {
+    /// Disk image or block device
+    #[arg(value_name = "DISK")]
+    pub(crate) disk: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SwitchArgs {
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Generation to boot from now on
+    #[arg(value_name = "N")]
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// How many of the newest generations to keep besides the current one
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub(crate) keep: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreVerb {
+    /// Show where the store is, what it holds and what keeps it
+    Ls,
+    /// Remove what no root keeps
+    Gc {
+        /// Show what would go, remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Check every object against its name
+    Verify {
+        /// Remove damaged objects, and results that name them
+        #[arg(long)]
+        repair: bool,
+    },
+}

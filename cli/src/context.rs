@@ -1,0 +1,70 @@
+//! What every verb works with: options, environment, store, clock.
+
+use crate::args::Global;
+use crate::failure::Failure;
+use crate::shell::Shell;
+use nos_store::Store;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Options and environment of this run. The only place that reads either.
+pub(crate) struct Context {
+    pub(crate) shell: Shell,
+    /// Actions and downloads at once.
+    pub(crate) jobs: usize,
+    /// Use nothing but what the store holds.
+    pub(crate) offline: bool,
+    /// Mirror from the command line or `NOS_DEBIAN_MIRROR`.
+    pub(crate) mirror: Option<String>,
+    /// Now, in seconds since 1970.
+    pub(crate) now: u64,
+    store: Option<PathBuf>,
+}
+
+impl Context {
+    /// Reads the environment.
+    pub(crate) fn from_environment(global: Global) -> Self {
+        let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        let store = global.store.or_else(|| {
+            let data = set("XDG_DATA_HOME")
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+                .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/share")))?;
+            Some(data.join("nos/store"))
+        });
+        Self {
+            shell: Shell::new(global.color, set("NO_COLOR").is_some(), global.quiet, global.json),
+            jobs: global.jobs.map_or_else(processors, usize::from),
+            offline: global.offline,
+            mirror: global.mirror.filter(|m| !m.is_empty()),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            store,
+        }
+    }
+
+    /// Folder of the store.
+    ///
+    /// # Errors
+    /// Where neither an option nor the environment names one.
+    pub(crate) fn store_path(&self) -> Result<&PathBuf, Failure> {
+        self.store.as_ref().ok_or_else(|| {
+            Failure::Wrong(
+                "there is no place for the store: neither NOS_STORE, XDG_DATA_HOME nor HOME is \
+                 set; set one, or use --store DIR"
+                    .into(),
+            )
+        })
+    }
+
+    /// Opens the store, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// Where that fails.
+    pub(crate) fn open_store(&self) -> Result<Store, Failure> {
+        Ok(Store::open(self.store_path()?)?)
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

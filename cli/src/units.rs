@@ -1,0 +1,82 @@
+//! Sizes and port pairs, as people write them on a command line.
+
+/// Reads a size: a whole number with `KiB`, `MiB`, `GiB`, `TiB` or `B`.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let scale: u64 = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("write a whole number with a unit, such as 512MiB or 2GiB".into()),
+    };
+    let number: u64 = number.parse().map_err(|_| "the number is missing or too large")?;
+    number.checked_mul(scale).ok_or_else(|| "the size is too large".into())
+}
+
+/// Reads a sector size that disks have.
+pub(crate) fn parse_sector_size(text: &str) -> Result<u32, String> {
+    match text {
+        "512" => Ok(512),
+        "4096" => Ok(4096),
+        _ => Err("a sector has 512 or 4096 bytes".into()),
+    }
+}
+
+/// Reads `HOST:GUEST`.
+pub(crate) fn parse_forward(text: &str) -> Result<(u16, u16), String> {
+    let wrong = || "write HOST:GUEST, such as 8080:80".to_string();
+    let (host, guest) = text.split_once(':').ok_or_else(wrong)?;
+    let host = host.parse().map_err(|_| wrong())?;
+    match guest.parse() {
+        Ok(0) | Err(_) => Err(wrong()),
+        Ok(guest) => Ok((host, guest)),
+    }
+}
+
+/// A size for people: three significant digits with a binary unit.
+pub(crate) fn human_size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return match unit {
+                "B" => format!("{bytes} B"),
+                _ if value < 10.0 => format!("{value:.2} {unit}"),
+                _ if value < 100.0 => format!("{value:.1} {unit}"),
+                _ => format!("{value:.0} {unit}"),
+            };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_need_a_unit_and_do_not_overflow() {
+        assert_eq!(parse_size("64MiB"), Ok(64 << 20));
+        assert_eq!(parse_size("0B"), Ok(0));
+        for wrong in ["64", "MiB", "1.5GiB", "64 MiB", "64MB", "99999999999999TiB", ""] {
+            assert!(parse_size(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn forwards_name_two_ports() {
+        assert_eq!(parse_forward("0:80"), Ok((0, 80)));
+        for wrong in ["80", "80:0", "a:b", "70000:80", ":80"] {
+            assert!(parse_forward(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        let all = [0, 1023, 1024, 1536, 20 << 20, 186 << 20, 3 << 40].map(human_size);
+        assert_eq!(all, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "20.0 MiB", "186 MiB", "3.0 TiB"]);
+    }
+}

@@ -1,0 +1,41 @@
+//! One module per verb, or per family of verbs.
+
+mod build;
+mod check;
+mod disk;
+mod doctor;
+mod fmt;
+mod image;
+mod lock;
+mod run;
+mod store;
+
+use crate::args::Verb;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// What a verb gives back.
+pub(crate) type Outcome = Result<(), Failure>;
+
+/// Runs a verb.
+pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
+    match verb {
+        Verb::Check(args) => check::run(context, &args),
+        Verb::Fmt(args) => fmt::run(context, &args),
+        Verb::Lock(args) => lock::lock(context, &args),
+        Verb::Update(args) => lock::update(context, &args),
+        Verb::Plan(args) => build::plan(context, &args),
+        Verb::Build(args) => build::build(context, &args),
+        Verb::Image(args) => image::image(context, &args),
+        Verb::Run(args) => run::run(context, &args),
+        Verb::Flash(args) => image::flash(context, &args),
+        Verb::Install(args) => disk::install(context, &args),
+        Verb::Generations(args) => disk::generations(context, &args),
+        Verb::Switch(args) => disk::switch(context, &args),
+        Verb::Rollback(args) => disk::rollback(context, &args),
+        Verb::Verify(args) => disk::verify(context, &args),
+        Verb::Gc(args) => disk::gc(context, &args),
+        Verb::Store(verb) => store::run(context, verb),
+        Verb::Doctor => doctor::run(context),
+    }
+}
