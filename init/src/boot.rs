@@ -1,0 +1,248 @@
+//! From the kernel's first call of init to started services.
+
+use crate::cmdline::Options;
+use crate::disk::{find, verity};
+use crate::machine::Machine;
+use crate::net::bring_up::{self, Network};
+use crate::net::resolv;
+use crate::service::spawn::{self, IMAGES, STATE};
+use crate::service::supervisor::{self, Supervisor};
+use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES, READ_ONLY};
+use crate::sys::socket::{self, Netlink};
+use crate::sys::{self, Errno, Fd, file, wait};
+use crate::{debug, log, say};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use nos_manifest::{Image, MANIFEST_PATH, ManifestError, STATE_TYPE_GUID, SystemManifest};
+
+/// Largest manifest that is read, in bytes.
+const MAX_MANIFEST_BYTES: usize = 4 << 20;
+/// Where init's own root is moved to become a mount of its own.
+const ROOT: &str = "/nos/root";
+
+/// Why a machine cannot start its services.
+#[derive(Debug)]
+pub enum BootError {
+    /// A step of the kernel's failed.
+    Kernel {
+        /// What was to be done.
+        what: String,
+        /// What the kernel said.
+        error: Errno,
+    },
+    /// The manifest cannot be used.
+    Manifest(ManifestError),
+    /// Images whose partitions are on no disk.
+    Missing(Vec<String>),
+    /// One image cannot be opened.
+    Image {
+        /// Its name.
+        name: String,
+        /// Its partition, as the kernel names it.
+        partition: String,
+        /// What was to be done.
+        what: &'static str,
+        /// What the kernel said.
+        error: Errno,
+    },
+    /// The disk has no state partition.
+    NoState,
+}
+
+impl core::fmt::Display for BootError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Kernel { what, error } => write!(f, "{what}: {error}"),
+            Self::Manifest(error) => write!(f, "{error}"),
+            Self::Missing(images) => write!(
+                f,
+                "no disk has the image {}; boot another generation, or install this one again",
+                images.join(", ")
+            ),
+            Self::Image {
+                name,
+                partition,
+                what,
+                error,
+            } => write!(
+                f,
+                "image {name} on {partition}: {what}: {error}; \
+                 run `nos verify` on the disk, then install this generation again"
+            ),
+            Self::NoState => write!(
+                f,
+                "the disk has no state partition, which this system needs; \
+                 install it on a disk made for it"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for BootError {}
+
+/// Result of a step of the boot.
+type Result<T> = core::result::Result<T, BootError>;
+
+fn at(what: &str) -> impl FnOnce(Errno) -> BootError {
+    let what = String::from(what);
+    move |error| BootError::Kernel { what, error }
+}
+
+/// Brings the machine up to where its services can be started; `begun_ns` is when init began.
+///
+/// # Errors
+/// What makes the machine useless; everything else is said and survived.
+pub fn boot(begun_ns: u64) -> Result<Machine> {
+    let signals = wait::signals().map_err(at("signals"))?;
+    mount_kernel_file_systems()?;
+    let _ = log::open_console();
+    let command_line = file::read_text("/proc/cmdline").unwrap_or_default();
+    log::set_debug(Options::parse(&command_line).debug);
+    debug!("init began at {} ms", begun_ns / 1_000_000);
+
+    let bytes = file::read_file(&format!("/{MANIFEST_PATH}"), MAX_MANIFEST_BYTES)
+        .map_err(at(&format!("/{MANIFEST_PATH}")))?;
+    let manifest = SystemManifest::from_bytes(&bytes).map_err(BootError::Manifest)?;
+    drop(bytes);
+    sys::set_host_name(&manifest.host).map_err(at("host name"))?;
+    if let Err(error) = sys::reboot(sys::Reboot::DeliverKeys) {
+        debug!("ctrl-alt-del is not ours: {error}");
+    }
+    let devices = socket::netlink(Netlink::Devices).map_err(at("device events"))?;
+    make_shared_files(&manifest.host)?;
+    for path in &manifest.modules {
+        load_module(path);
+    }
+    debug!("modules loaded");
+
+    let network =
+        Network::start(manifest.network.clone(), &manifest.host).map_err(at("loopback network"))?;
+    let disks = open_images(&manifest.images, &devices)?;
+    if manifest.state {
+        mount_state(&disks)?;
+    }
+    for name in supervisor::unknown_names(&manifest.services) {
+        say!("a service comes after {name}, which does not exist");
+    }
+    Ok(Machine::new(begun_ns, signals, devices, network, manifest))
+}
+
+/// Mounts what the kernel shows, and makes init's root a mount that [`sys::mount::pivot_here`]
+/// accepts as an old root (the first root of all cannot be one).
+fn mount_kernel_file_systems() -> Result<()> {
+    for directory in ["/nos", ROOT, "/dev", "/proc", "/sys"] {
+        file::make_dir(directory, 0o755).map_err(at(directory))?;
+    }
+    mount::mount("/", ROOT, "", libc::MS_BIND, "").map_err(at(ROOT))?;
+    mount::change_dir(ROOT).map_err(at(ROOT))?;
+    mount::mount(".", "/", "", libc::MS_MOVE, "").map_err(at("/"))?;
+    mount::root_here().map_err(at("/"))?;
+    let devices = libc::MS_NOSUID | libc::MS_NOEXEC;
+    mount::mount("dev", "/dev", "devtmpfs", devices, "mode=0755").map_err(at("/dev"))?;
+    mount::mount("proc", "/proc", "proc", DATA_ONLY, "").map_err(at("/proc"))?;
+    mount::mount("sys", "/sys", "sysfs", DATA_ONLY, "").map_err(at("/sys"))
+}
+
+/// Makes what every service sees of the machine: devices, name servers, host names.
+fn make_shared_files(host: &str) -> Result<()> {
+    for directory in ["/nos/etc", IMAGES, STATE] {
+        file::make_dir(directory, 0o755).map_err(at(directory))?;
+    }
+    spawn::make_devices().map_err(at("/nos/dev"))?;
+    file::write_file("/nos/etc/hosts", resolv::hosts(host).as_bytes())
+        .and_then(|()| file::write_file(bring_up::RESOLV_CONF, b""))
+        .map_err(at("/nos/etc"))
+}
+
+/// Loads one module and gives its file's memory back. A module that is there already is fine,
+/// one that cannot be loaded is said: what needs it will fail with a message of its own.
+pub fn load_module(path: &str) {
+    let is_compressed = !path.ends_with(".ko");
+    let loaded =
+        file::open(path, file::Mode::Read).and_then(|fd| sys::load_module(&fd, is_compressed));
+    match loaded {
+        Ok(()) => debug!("module {path}"),
+        Err(Errno(libc::EEXIST)) => debug!("module {path} is there already"),
+        Err(error) => say!("module {path} cannot be loaded: {error}"),
+    }
+    let _ = file::remove(path);
+}
+
+/// Finds, opens and mounts every image; gives the names of the disks that hold them.
+fn open_images(images: &[Image], devices: &Fd) -> Result<Vec<String>> {
+    let mut guids = Vec::new();
+    for image in images {
+        guids.push(image.part_uuid().ok_or_else(|| BootError::Image {
+            name: image.name.clone(),
+            partition: "no disk".to_string(),
+            what: "its root hash is not 64 hexadecimal digits",
+            error: Errno(libc::EINVAL),
+        })?);
+    }
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let partitions = find::wait_for(&guids, devices, find::LIMIT_MS);
+    let control = verity::control().map_err(at("device mapper"))?;
+    let (mut disks, mut missing) = (Vec::new(), Vec::new());
+    for (image, guid) in images.iter().zip(&guids) {
+        let Some(partition) = partitions.iter().find(|p| p.unique_guid == *guid) else {
+            missing.push(format!("{} (PARTUUID {guid})", image.name));
+            continue;
+        };
+        let failed = |what| {
+            let (name, partition) = (image.name.clone(), format!("/dev/{}", partition.name));
+            move |error| BootError::Image {
+                name,
+                partition,
+                what,
+                error,
+            }
+        };
+        let device = partition.device().map_err(failed("its device number"))?;
+        let verified =
+            verity::open(&control, image, &device).map_err(failed("opening it with dm-verity"))?;
+        let target = format!("{IMAGES}/{}", image.name);
+        file::make_dir(&target, 0o755).map_err(failed("its mount point"))?;
+        mount::mount(&verified, &target, "erofs", READ_ONLY, "").map_err(failed(
+            "mounting it (its content may not match its root hash)",
+        ))?;
+        debug!("image {} is {} of {}", image.name, verified, partition.name);
+        if !disks.contains(&partition.disk) {
+            disks.push(partition.disk.clone());
+        }
+    }
+    if missing.is_empty() {
+        Ok(disks)
+    } else {
+        Err(BootError::Missing(missing))
+    }
+}
+
+/// Mounts the state partition of the first of these disks that has one.
+fn mount_state(disks: &[String]) -> Result<()> {
+    for disk in disks {
+        let table = find::table_of(disk).map_err(at(&format!("partition table of {disk}")))?;
+        let Some(entry) = table.iter().find(|p| p.type_guid == STATE_TYPE_GUID) else {
+            continue;
+        };
+        let partitions = find::partitions();
+        let found = partitions
+            .iter()
+            .find(|p| p.disk == *disk && p.number == entry.number);
+        if let Some(partition) = found {
+            let device = format!("/dev/{}", partition.name);
+            let flags = NO_DEVICES | libc::MS_NOATIME;
+            let what = format!("mounting the state partition {device} as ext4");
+            debug!("state is {device}");
+            return mount::mount(&device, STATE, "ext4", flags, "").map_err(at(&what));
+        }
+    }
+    Err(BootError::NoState)
+}
+
+/// Makes the supervisor of the manifest's services.
+pub(crate) fn supervisor(manifest: &mut SystemManifest) -> Supervisor {
+    Supervisor::new(core::mem::take(&mut manifest.services))
+}

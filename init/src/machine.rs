@@ -1,0 +1,206 @@
+//! The one loop of a running machine: signals, devices, network, services.
+
+use crate::boot;
+use crate::disk::uevent::Device;
+use crate::net::bring_up::Network;
+use crate::power;
+use crate::say;
+use crate::service::supervisor::Supervisor;
+use crate::sys::mount::{self, DATA_ONLY};
+use crate::sys::wait::{self, Poll};
+use crate::sys::{self, Fd, Reboot, file, socket};
+use alloc::string::String;
+use alloc::vec::Vec;
+use nos_manifest::SystemManifest;
+
+/// When modules that nobody waits for are loaded although not every service is healthy yet, in
+/// milliseconds from the start of init.
+const LATE_MS: u64 = 3_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    how: Reboot,
+    kill_ms: u64,
+}
+
+/// A machine whose images are mounted.
+#[derive(Debug)]
+pub struct Machine {
+    begun_ns: u64,
+    signals: Fd,
+    devices: Fd,
+    network: Network,
+    services: Supervisor,
+    buttons: Vec<Fd>,
+    /// Modules for later; `None` once they are loaded.
+    late_modules: Option<Vec<String>>,
+    has_state: bool,
+    is_ready: bool,
+    stopping: Option<Stopping>,
+}
+
+fn now_ms() -> u64 {
+    sys::now_ns() / 1_000_000
+}
+
+impl Machine {
+    /// A machine whose services are not started yet.
+    pub fn new(
+        begun_ns: u64,
+        signals: Fd,
+        devices: Fd,
+        network: Network,
+        mut manifest: SystemManifest,
+    ) -> Self {
+        Self {
+            begun_ns,
+            signals,
+            devices,
+            network,
+            services: boot::supervisor(&mut manifest),
+            buttons: Vec::new(),
+            late_modules: Some(manifest.late_modules),
+            has_state: manifest.state,
+            is_ready: false,
+            stopping: None,
+        }
+    }
+
+    /// Runs until the machine ends.
+    pub fn run(mut self) -> ! {
+        self.services.start_due(now_ms());
+        loop {
+            self.check_milestones();
+            let mut polls =
+                alloc::vec![Poll::readable(&self.signals), Poll::readable(&self.devices)];
+            let fixed = polls.len();
+            polls.extend(self.buttons.iter().map(Poll::readable));
+            let buttons = polls.len();
+            polls.extend(self.network.polls());
+            let network = polls.len();
+            polls.extend(self.services.polls());
+
+            let deadline = self.deadline_ms();
+            let timeout = (deadline != u64::MAX).then(|| deadline.saturating_sub(now_ms()));
+            wait::poll(&mut polls, timeout);
+
+            let now = now_ms();
+            let is_ready = |range: core::ops::Range<usize>| {
+                polls
+                    .get(range)
+                    .is_some_and(|polls| polls.iter().any(Poll::is_ready))
+            };
+            // Services first: what they say comes before the news of their end.
+            self.services
+                .step(now, polls.get(network..).unwrap_or_default());
+            if is_ready(0..1) {
+                self.take_signals(now);
+            }
+            if is_ready(1..2) {
+                self.take_device_news();
+            }
+            if is_ready(fixed..buttons) && self.buttons.iter().any(power::is_pressed) {
+                self.stop(now, Reboot::PowerOff, "the power button was pressed");
+            }
+            if is_ready(buttons..network) {
+                self.network.receive(now);
+            } else {
+                self.network.tick(now);
+            }
+        }
+    }
+
+    fn deadline_ms(&self) -> u64 {
+        let late = match self.late_modules {
+            Some(_) => self.begun_ns / 1_000_000 + LATE_MS,
+            None => u64::MAX,
+        };
+        let kill = self.stopping.map_or(u64::MAX, |stopping| stopping.kill_ms);
+        self.network
+            .deadline_ms()
+            .min(self.services.deadline_ms())
+            .min(late)
+            .min(kill)
+    }
+
+    /// Does once what is done once.
+    fn check_milestones(&mut self) {
+        let now = now_ms();
+        if !self.is_ready && self.stopping.is_none() && self.services.is_ready() {
+            self.is_ready = true;
+            let (all, kernel) = (now, self.begun_ns / 1_000_000);
+            say!(
+                "ready in {}.{:03} s (kernel {}.{:03} s), {} services healthy",
+                all / 1000,
+                all % 1000,
+                kernel / 1000,
+                kernel % 1000,
+                self.services.count()
+            );
+        }
+        let is_late = self.is_ready || now >= self.begun_ns / 1_000_000 + LATE_MS;
+        if let Some(modules) = self.late_modules.take_if(|_| is_late) {
+            for path in &modules {
+                boot::load_module(path);
+            }
+            self.buttons = power::open_buttons();
+            if file::exists("/sys/firmware/efi/efivars") {
+                let efivars = "/sys/firmware/efi/efivars";
+                let _ = mount::mount("efivarfs", efivars, "efivarfs", DATA_ONLY, "");
+            }
+        }
+        let Some(stopping) = self.stopping else {
+            return;
+        };
+        if self.services.is_stopped() {
+            power::end(stopping.how, self.has_state);
+        }
+        if now >= stopping.kill_ms {
+            self.services.kill();
+            self.stopping = Some(Stopping {
+                kill_ms: u64::MAX,
+                ..stopping
+            });
+        }
+    }
+
+    fn take_signals(&mut self, now: u64) {
+        while let Some(signal) = wait::next_signal(&self.signals) {
+            if let Some(how) = power::asked_by(signal) {
+                self.stop(now, how, "a signal asked for it");
+            }
+        }
+        // One signal may stand for several children.
+        while let Some((pid, ended)) = wait::reap() {
+            self.services.child_ended(now, pid, ended);
+        }
+        self.services.start_due(now);
+    }
+
+    fn take_device_news(&mut self) {
+        let mut buffer = [0_u8; 4096];
+        let (mut net, mut input) = (false, false);
+        while let Ok(n) = socket::receive_netlink(&self.devices, &mut buffer) {
+            let device = Device::parse(buffer.get(..n).unwrap_or_default());
+            net |= device.subsystem == "net" && device.action == "add";
+            input |= device.subsystem == "input" && device.action == "add";
+        }
+        if net {
+            self.network.look_for_interface();
+        }
+        if input && self.late_modules.is_none() {
+            self.buttons = power::open_buttons();
+        }
+    }
+
+    fn stop(&mut self, now: u64, how: Reboot, why: &str) {
+        if self.stopping.is_none() {
+            say!("stopping: {why}");
+            self.stopping = Some(Stopping {
+                how,
+                kill_ms: now.saturating_add(power::STOP_MS),
+            });
+            self.services.stop();
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The way from a fork to a service's own program.
+//!
+//! In the child: a mount namespace whose root is the service's image, with fresh `/proc`, `/tmp`
+//! and `/run`, a `/dev` of seven harmless devices and its state directories; then its user, its
+//! capabilities and the system call filter; then its program. What goes wrong on the way is said
+//! on the child's standard error, which is the service's log.
+
+use super::{capability, filter};
+use crate::disk::state;
+use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES};
+use crate::sys::process::{self, Side};
+use crate::sys::{self, Errno, Fd, file, wait};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use nos_manifest::Service;
+
+/// Where images are mounted, below the machine's root.
+pub const IMAGES: &str = "/nos/images";
+/// Where the state partition is mounted.
+pub const STATE: &str = "/nos/state";
+/// The devices that every service sees.
+const DEVICES: &str = "/nos/dev";
+/// Files that every service sees at the same path, where its image has one there.
+const SHARED_FILES: [(&str, &str); 2] = [
+    (crate::net::bring_up::RESOLV_CONF, "/etc/resolv.conf"),
+    ("/nos/etc/hosts", "/etc/hosts"),
+];
+
+/// Descriptors that a service may have open, as soft and hard limit.
+const MAX_OPEN_FILES: u64 = 65_536;
+/// Status of a service that could not be prepared.
+const EXIT_NOT_PREPARED: i32 = 125;
+/// Status of a service whose program could not be run.
+const EXIT_NOT_RUN: i32 = 127;
+
+/// Makes the directory of devices that all services share, read-only.
+///
+/// # Errors
+/// What the kernel says.
+pub fn make_devices() -> sys::Result<()> {
+    const CHARACTER_DEVICES: [(&str, u32, u32); 6] = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+    ];
+    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
+    file::make_dir(DEVICES, 0o755)?;
+    mount::mount("dev", DEVICES, "tmpfs", flags, "mode=0755,size=64k")?;
+    for (name, major, minor) in CHARACTER_DEVICES {
+        file::make_char_device(&format!("{DEVICES}/{name}"), 0o666, major, minor)?;
+    }
+    let links = [
+        ("/proc/self/fd", "fd"),
+        ("/proc/self/fd/0", "stdin"),
+        ("/proc/self/fd/1", "stdout"),
+        ("/proc/self/fd/2", "stderr"),
+    ];
+    for (target, name) in links {
+        file::symlink(target, &format!("{DEVICES}/{name}"))?;
+    }
+    file::make_dir(&format!("{DEVICES}/shm"), 0o755)?;
+    mount::mount(
+        "dev",
+        DEVICES,
+        "tmpfs",
+        flags | libc::MS_REMOUNT | libc::MS_RDONLY,
+        "",
+    )
+}
+
+/// A service that has been started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process, first in a process namespace of its own.
+    pub pid: i32,
+    /// What it writes to standard output and error.
+    pub output: Fd,
+}
+
+/// Starts a service.
+///
+/// # Errors
+/// Where the process cannot be made; what goes wrong in it later is its exit status.
+pub fn start(service: &Service) -> sys::Result<Started> {
+    let (output, input) = file::pipe()?;
+    match process::fork_into_namespaces()? {
+        Side::Parent(pid) => Ok(Started { pid, output }),
+        Side::Child => become_service(service, &input),
+    }
+}
+
+/// Runs a command beside a running service, as a probe: the process ends as the command does.
+///
+/// # Errors
+/// Where the process cannot be made.
+pub fn start_beside(service: &Service, pid: i32, run: &[String]) -> sys::Result<i32> {
+    match process::fork()? {
+        Side::Parent(probe) => Ok(probe),
+        Side::Child => {
+            let status = match run_beside(service, pid, run) {
+                Some(wait::Ended::Exit(status)) => status,
+                _ => EXIT_NOT_PREPARED,
+            };
+            process::exit(status)
+        }
+    }
+}
+
+fn run_beside(service: &Service, pid: i32, run: &[String]) -> Option<wait::Ended> {
+    process::die_with_parent().ok()?;
+    process::enter_namespaces(pid).ok()?;
+    match process::fork().ok()? {
+        Side::Parent(inner) => wait::wait(inner),
+        Side::Child => {
+            let null = file::open("/dev/null", file::Mode::Read).ok();
+            for number in 0..3 {
+                null.as_ref()
+                    .and_then(|fd| process::put_at(fd, number).ok());
+            }
+            if confine(service).is_ok() {
+                // After the change of user, which would undo it.
+                let _ = process::die_with_parent();
+                process::exec(run, &environment(service));
+            }
+            process::exit(EXIT_NOT_RUN)
+        }
+    }
+}
+
+fn become_service(service: &Service, output: &Fd) -> ! {
+    let complain = |what: &str, error: Errno| {
+        let text = format!("cannot start: {what}: {error}\n");
+        let _ = file::write_number(2, text.as_bytes());
+    };
+    for number in [1, 2] {
+        if process::put_at(output, number).is_err() {
+            process::exit(EXIT_NOT_PREPARED);
+        }
+    }
+    let prepared = prepare_root(service).and_then(|()| {
+        let null =
+            file::open("/dev/null", file::Mode::Read).map_err(|e| ("/dev/null".into(), e))?;
+        process::put_at(&null, 0).map_err(|e| ("standard input".into(), e))?;
+        confine(service)
+    });
+    if let Err((what, error)) = prepared {
+        complain(&what, error);
+        process::exit(EXIT_NOT_PREPARED);
+    }
+    let error = process::exec(&service.run, &environment(service));
+    complain(service.run.first().map_or("", String::as_str), error);
+    process::exit(EXIT_NOT_RUN)
+}
+
+/// What could not be done, and why.
+type Trouble = (String, Errno);
+
+/// Builds the service's root in this (already separate) mount namespace and moves into it.
+fn prepare_root(service: &Service) -> Result<(), Trouble> {
+    let at = |what: &str| {
+        let what = String::from(what);
+        move |error| (what, error)
+    };
+    // Detached copies first: after the move into the image, no path leads to them.
+    let devices = mount::detached_copy(DEVICES).map_err(at(DEVICES))?;
+    let mut files = Vec::new();
+    for (from, to) in SHARED_FILES {
+        files.push((mount::detached_copy(from).map_err(at(from))?, to));
+    }
+    let mut directories = Vec::new();
+    for path in &service.state {
+        let from = state::directory(STATE, &service.name, path, service.uid, service.gid)
+            .map_err(at(path))?;
+        directories.push((mount::detached_copy(&from).map_err(at(path))?, path));
+    }
+    let image = format!("{IMAGES}/{}", service.image);
+    mount::change_dir(&image).map_err(at(&image))?;
+    mount::pivot_here().map_err(at(&image))?;
+
+    // An image says what it needs by the mount points it has: none, no mount.
+    let optional = |path: &str, result: sys::Result<()>| match result {
+        Err(Errno(libc::ENOENT)) => Ok(()),
+        other => other.map_err(at(path)),
+    };
+    optional(
+        "/proc",
+        mount::mount("proc", "/proc", "proc", DATA_ONLY, "hidepid=invisible"),
+    )?;
+    if service.uid == 0 {
+        // User 0 owns the kernel's settings; without a mount right it cannot undo this.
+        let flags = DATA_ONLY | libc::MS_REMOUNT | libc::MS_RDONLY;
+        optional(
+            "/proc",
+            mount::mount("proc", "/proc", "proc", flags, "hidepid=invisible"),
+        )?;
+    }
+    optional("/dev", mount::attach(&devices, "/dev"))?;
+    let shared = mount::mount("shm", "/dev/shm", "tmpfs", DATA_ONLY, "mode=1777,size=25%");
+    optional("/dev/shm", shared)?;
+    optional(
+        "/tmp",
+        mount::mount("tmp", "/tmp", "tmpfs", NO_DEVICES, "mode=1777,size=25%"),
+    )?;
+    let (uid, gid) = (service.uid, service.gid);
+    let run = format!("mode=0755,size=10%,uid={uid},gid={gid}");
+    optional(
+        "/run",
+        mount::mount("run", "/run", "tmpfs", NO_DEVICES, &run),
+    )?;
+    for (tree, path) in &files {
+        optional(path, mount::attach(tree, path))?;
+    }
+    for (tree, path) in &directories {
+        mount::attach(tree, path).map_err(at(path))?;
+    }
+    let workdir = if service.workdir.is_empty() {
+        "/"
+    } else {
+        &service.workdir
+    };
+    mount::change_dir(workdir).map_err(at(workdir))
+}
+
+/// Takes away what a service does not need; the last step before its program.
+fn confine(service: &Service) -> Result<(), Trouble> {
+    let at = |what: &str| {
+        let what = String::from(what);
+        move |error| (what, error)
+    };
+    process::new_session();
+    process::set_umask(0o022);
+    process::set_limit(libc::RLIMIT_NOFILE, MAX_OPEN_FILES).map_err(at("limit of open files"))?;
+    process::set_limit(libc::RLIMIT_CORE, 0).map_err(at("limit of core files"))?;
+    let mask = capability::mask(service)
+        .map_err(|name| (format!("capability {name}"), Errno(libc::EINVAL)))?;
+    process::close_on_exec_from(3).map_err(at("open files"))?;
+    process::become_user(service.uid, service.gid, mask).map_err(at("user and capabilities"))?;
+    process::filter_calls(&filter::program(mask)).map_err(at("system call filter"))?;
+    wait::unblock_signals();
+    Ok(())
+}
+
+fn environment(service: &Service) -> Vec<String> {
+    service
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
+}

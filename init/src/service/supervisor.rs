@@ -1,0 +1,363 @@
+//! Keeps the services as they are declared: started in order, watched, started again.
+
+use super::backoff::Backoff;
+use super::health::{Outcome, Prober};
+use super::lines::Lines;
+use super::spawn;
+use crate::sys::process;
+use crate::sys::wait::{Ended, Poll};
+use crate::sys::{Fd, file};
+use crate::{debug, log, say};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use nos_manifest::{Restart, Service};
+
+/// Most output that is taken from one service before the others have their turn, in reads.
+const MAX_READS: usize = 4;
+const READ_BYTES: usize = 4096;
+
+#[derive(Debug)]
+struct Running {
+    pid: i32,
+    output: Fd,
+    lines: Lines,
+    started_ms: u64,
+    prober: Option<Prober>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Waits for the services it comes after.
+    Waiting,
+    /// Runs, not yet known to be healthy.
+    Starting,
+    /// Runs and is healthy.
+    Healthy,
+    /// Will be started again at this time.
+    Resting(u64),
+    /// Has ended and stays so.
+    Ended,
+}
+
+#[derive(Debug)]
+struct Unit {
+    service: Service,
+    state: State,
+    backoff: Backoff,
+    running: Option<Running>,
+}
+
+/// All services of the machine.
+#[derive(Debug)]
+pub struct Supervisor {
+    units: Vec<Unit>,
+    is_stopping: bool,
+}
+
+/// Whether a service that ended like this is started again.
+fn starts_again(restart: Restart, ended: Ended) -> bool {
+    match restart {
+        Restart::Always => true,
+        Restart::OnFailure => ended != Ended::Exit(0),
+        Restart::Never => false,
+    }
+}
+
+/// Whether the process would ignore SIGTERM: it is the first of its process namespace, where a
+/// signal that it has not asked for is lost (`pid_namespaces(7)`), and has not asked for this.
+fn ignores_term(status: &str) -> bool {
+    let term = 1_u64 << (libc::SIGTERM - 1);
+    let has = |field: &str| {
+        let mask = status
+            .lines()
+            .find_map(|line| line.strip_prefix(field))
+            .map(str::trim);
+        mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+            .is_some_and(|m| m & term != 0)
+    };
+    !has("SigCgt:") && !has("SigBlk:")
+}
+
+impl Supervisor {
+    /// None of them started yet.
+    pub fn new(services: Vec<Service>) -> Self {
+        let unit = |service| Unit {
+            service,
+            state: State::Waiting,
+            backoff: Backoff::default(),
+            running: None,
+        };
+        Self {
+            units: services.into_iter().map(unit).collect(),
+            is_stopping: false,
+        }
+    }
+
+    /// Whether every service is healthy (or has ended as it should).
+    pub fn is_ready(&self) -> bool {
+        self.units
+            .iter()
+            .all(|unit| matches!(unit.state, State::Healthy | State::Ended))
+    }
+
+    /// Whether no service's process is left.
+    pub fn is_stopped(&self) -> bool {
+        self.units.iter().all(|unit| unit.running.is_none())
+    }
+
+    /// Number of services.
+    pub fn count(&self) -> usize {
+        self.units.len()
+    }
+
+    /// What the loop waits for; [`Supervisor::step`] takes the answers in the same order.
+    pub fn polls(&self) -> Vec<Poll> {
+        let mut polls = Vec::new();
+        for running in self.units.iter().filter_map(|unit| unit.running.as_ref()) {
+            polls.push(Poll::readable(&running.output));
+            polls.extend(running.prober.as_ref().and_then(Prober::poll));
+        }
+        polls
+    }
+
+    /// When [`Supervisor::step`] has something to do without any descriptor being ready.
+    pub fn deadline_ms(&self) -> u64 {
+        let mut deadline = u64::MAX;
+        for unit in &self.units {
+            if let State::Resting(until) = unit.state {
+                deadline = deadline.min(until);
+            }
+            if let Some(prober) = unit.running.as_ref().and_then(|r| r.prober.as_ref()) {
+                deadline = deadline.min(prober.deadline_ms());
+            }
+        }
+        deadline
+    }
+
+    /// Takes output, goes on with probes and starts what is due.
+    pub fn step(&mut self, now_ms: u64, polls: &[Poll]) {
+        let mut ready = polls.iter().map(Poll::is_ready);
+        for unit in &mut self.units {
+            let Unit {
+                service,
+                state,
+                running,
+                ..
+            } = unit;
+            let Some(running) = running else { continue };
+            if ready.next().unwrap_or(false) {
+                running.take_output(&service.name, MAX_READS);
+            }
+            let Some(prober) = &mut running.prober else {
+                continue;
+            };
+            let probed = prober.poll().is_some() && ready.next().unwrap_or(false);
+            let outcome = prober.step(now_ms, probed, service, running.pid);
+            apply(state, service, running, outcome);
+        }
+        self.start_due(now_ms);
+    }
+
+    /// Starts the services whose time has come.
+    pub fn start_due(&mut self, now_ms: u64) {
+        // A service without a probe is healthy once started, and another may wait for it: the
+        // order of the manifest lets one pass do.
+        for i in 0..self.units.len() {
+            let Some(unit) = self.units.get(i) else { break };
+            let is_due = match unit.state {
+                State::Waiting => unit.service.after.iter().all(|name| self.is_healthy(name)),
+                State::Resting(until) => now_ms >= until,
+                _ => false,
+            };
+            let unit = self
+                .units
+                .get_mut(i)
+                .filter(|_| is_due && !self.is_stopping);
+            if let Some(unit) = unit {
+                unit.start(now_ms);
+            }
+        }
+    }
+
+    fn is_healthy(&self, name: &str) -> bool {
+        let unit = self.units.iter().find(|unit| unit.service.name == name);
+        // A service that the manifest does not have cannot be waited for.
+        unit.is_none_or(|unit| matches!(unit.state, State::Healthy | State::Ended))
+    }
+
+    /// A child of init has ended: a service, a probe, or an orphan of nobody.
+    pub fn child_ended(&mut self, now_ms: u64, pid: i32, ended: Ended) {
+        for unit in &mut self.units {
+            let Some(running) = &mut unit.running else {
+                continue;
+            };
+            if running.pid == pid {
+                unit.ended(now_ms, ended, self.is_stopping);
+                return;
+            }
+            if let Some(prober) = &mut running.prober {
+                let outcome = prober.child_ended(now_ms, pid, ended);
+                apply(&mut unit.state, &unit.service, running, outcome);
+            }
+        }
+    }
+
+    /// Asks every service to end; none is started again.
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+        for unit in &mut self.units {
+            let Some(running) = &mut unit.running else {
+                continue;
+            };
+            running.prober = None;
+            let status = file::read_text(&format!("/proc/{}/status", running.pid));
+            let ignores = status.is_ok_and(|status| ignores_term(&status));
+            // What SIGTERM would have done without the namespace.
+            let signal = if ignores {
+                libc::SIGKILL
+            } else {
+                libc::SIGTERM
+            };
+            process::kill(running.pid, signal);
+        }
+    }
+
+    /// Ends what has not ended by itself, and says so.
+    pub fn kill(&mut self) {
+        for unit in &self.units {
+            if let Some(running) = &unit.running {
+                say!("service {} does not end, killed", unit.service.name);
+                process::kill(running.pid, libc::SIGKILL);
+            }
+        }
+    }
+}
+
+/// What a probe's outcome means for its service.
+fn apply(state: &mut State, service: &Service, running: &mut Running, outcome: Option<Outcome>) {
+    match outcome {
+        None => {}
+        Some(Outcome::Healthy) => {
+            *state = State::Healthy;
+            debug!("service {} is healthy", service.name);
+        }
+        Some(Outcome::Unhealthy(why)) => {
+            say!("service {} is not healthy: {why}", service.name);
+            // Its end is what starts it again.
+            running.prober = None;
+            process::kill(running.pid, libc::SIGKILL);
+        }
+    }
+}
+
+impl Unit {
+    fn start(&mut self, now_ms: u64) {
+        match spawn::start(&self.service) {
+            Ok(started) => {
+                debug!(
+                    "service {} started, process {}",
+                    self.service.name, started.pid
+                );
+                let health = self.service.health.clone();
+                self.state = if health.is_some() {
+                    State::Starting
+                } else {
+                    State::Healthy
+                };
+                self.running = Some(Running {
+                    pid: started.pid,
+                    output: started.output,
+                    lines: Lines::default(),
+                    started_ms: now_ms,
+                    prober: health.map(|health| Prober::new(health, now_ms)),
+                });
+            }
+            Err(error) => {
+                let wait_ms = self.backoff.next_ms(0);
+                say!("service {} cannot be started: {error}", self.service.name);
+                self.state = State::Resting(now_ms.saturating_add(wait_ms));
+            }
+        }
+    }
+
+    fn ended(&mut self, now_ms: u64, ended: Ended, is_stopping: bool) {
+        let name = &self.service.name;
+        let ran_ms = match self.running.take() {
+            Some(mut running) => {
+                running.take_output(name, usize::MAX);
+                running
+                    .lines
+                    .finish(|line| log::line(name, format_args!("{line}")));
+                now_ms.saturating_sub(running.started_ms)
+            }
+            None => 0,
+        };
+        if is_stopping {
+            debug!("service {name} {ended}");
+            self.state = State::Ended;
+        } else if starts_again(self.service.restart, ended) {
+            let wait_ms = self.backoff.next_ms(ran_ms);
+            say!("service {name} {ended}, starting it again in {wait_ms} ms");
+            self.state = State::Resting(now_ms.saturating_add(wait_ms));
+        } else {
+            say!("service {name} {ended}");
+            self.state = State::Ended;
+        }
+    }
+}
+
+impl Running {
+    fn take_output(&mut self, name: &str, max_reads: usize) {
+        let mut buffer = [0_u8; READ_BYTES];
+        for _ in 0..max_reads {
+            match file::read(&self.output, &mut buffer) {
+                Ok(n) if n > 0 => {
+                    let bytes = buffer.get(..n).unwrap_or_default();
+                    self.lines
+                        .push(bytes, |line| log::line(name, format_args!("{line}")));
+                }
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Names of services that are named in `after` but do not exist, for a warning.
+pub fn unknown_names(services: &[Service]) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for name in services.iter().flat_map(|service| &service.after) {
+        if !services.iter().any(|service| service.name == *name) {
+            unknown.push(name.clone());
+        }
+    }
+    unknown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_policies() {
+        let ends = [Ended::Exit(0), Ended::Exit(1), Ended::Signal(9)];
+        let again = |restart| ends.map(|ended| starts_again(restart, ended));
+        assert_eq!(again(Restart::Always), [true, true, true]);
+        assert_eq!(again(Restart::OnFailure), [false, true, true]);
+        assert_eq!(again(Restart::Never), [false, false, false]);
+    }
+
+    #[test]
+    fn a_first_process_without_a_handler_ignores_term() {
+        let status = |caught: &str, blocked: &str| {
+            format!("Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t0000000000001000\nSigCgt:\t{caught}\n")
+        };
+        let (none, term) = ("0000000000000000", "0000000000004000");
+        assert!(ignores_term(&status(none, none)));
+        assert!(!ignores_term(&status(term, none)));
+        assert!(
+            !ignores_term(&status(none, term)),
+            "it takes signals by descriptor"
+        );
+    }
+}
