@@ -6,14 +6,21 @@ use super::{Elf, ElfError, PT_DYNAMIC, ReadAt, damaged};
 const MAX_ENTRIES: u64 = 8192;
 /// Largest dynamic string table read; the largest C++ libraries have a few megabytes.
 const MAX_STRINGS_BYTES: u64 = 32 << 20;
+/// Most imported symbols read; the largest C++ programs have some ten thousand.
+const MAX_SYMBOLS: u32 = 1 << 20;
 
 const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
+const DT_HASH: u64 = 4;
 const DT_STRTAB: u64 = 5;
+const DT_SYMTAB: u64 = 6;
 const DT_STRSZ: u64 = 10;
 const DT_SONAME: u64 = 14;
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
+const DT_GNU_HASH: u64 = 0x6fff_fef5;
+
+const SYMBOL_BYTES: usize = 24;
 
 /// What the dynamic section says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,32 +33,35 @@ pub struct Dynamic {
     pub rpath: Vec<Vec<u8>>,
     /// `DT_RUNPATH` directories, unexpanded.
     pub runpath: Vec<Vec<u8>>,
-    /// Names of the symbols that the file uses or gives.
-    pub symbols: SymbolNames,
+    /// Symbols that the file takes from others.
+    pub imports: Imports,
 }
 
-/// The dynamic string table, asked for whole names.
-///
-/// It does not tell a symbol used from one given, nor a symbol from a library's name: enough to
-/// decide that something may be needed.
+/// The symbols that a file takes from others, asked by name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SymbolNames(Vec<u8>);
+pub struct Imports {
+    strings: Vec<u8>,
+    names: Vec<u32>,
+}
 
-impl SymbolNames {
-    /// Whether `name` occurs as a whole string.
-    ///
-    /// Linkers share tails, so a longer name that ends in `name` counts as well.
+impl Imports {
+    /// Whether the file imports the symbol `name`, of any version.
     pub fn contains(&self, name: &str) -> bool {
-        let name = name.as_bytes();
-        let mut rest = self.0.as_slice();
-        // Tables are megabytes at most; look at terminators only, each once.
-        while let Some(end) = rest.iter().position(|&b| b == 0) {
-            if rest[..end].ends_with(name) {
-                return true;
-            }
-            rest = &rest[end + 1..];
-        }
-        false
+        self.names.iter().any(|&at| {
+            let rest = self.strings.get(at as usize..).unwrap_or_default();
+            rest.strip_prefix(name.as_bytes())
+                .is_some_and(|rest| rest.first() == Some(&0))
+        })
+    }
+
+    /// Number of symbols imported.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether nothing is imported.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
     }
 }
 
@@ -76,7 +86,9 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
                 (tag @ (DT_NEEDED | DT_SONAME | DT_RPATH | DT_RUNPATH), value) => {
                     entries.push((tag, value));
                 }
-                (tag @ (DT_STRTAB | DT_STRSZ), value) => entries.push((tag, value)),
+                (tag @ (DT_STRTAB | DT_STRSZ | DT_SYMTAB | DT_HASH | DT_GNU_HASH), value) => {
+                    entries.push((tag, value));
+                }
                 _ => {}
             }
         }
@@ -89,7 +101,7 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
 
         let mut dynamic = Dynamic::default();
         for &(tag, value) in &entries {
-            if matches!(tag, DT_STRTAB | DT_STRSZ) {
+            if !matches!(tag, DT_NEEDED | DT_SONAME | DT_RPATH | DT_RUNPATH) {
                 continue;
             }
             let text = string_at(&strings, value).ok_or_else(|| {
@@ -102,8 +114,40 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
                 _ => dynamic.runpath = split_path(&text),
             }
         }
-        dynamic.symbols = SymbolNames(strings);
+        let hash = value(DT_GNU_HASH).or_else(|| value(DT_HASH));
+        if let (Some(symbols), Some(hash)) = (value(DT_SYMTAB), hash) {
+            dynamic.imports.names = self.imported_names(symbols, hash)?;
+        }
+        dynamic.imports.strings = strings;
         Ok(Some(dynamic))
+    }
+
+    /// Name offsets of the undefined symbols. The symbol table does not say its own length; the
+    /// hash table does. A GNU hash table holds what the file defines, and names the first
+    /// symbol that it holds: imports are before it.
+    fn imported_names(&self, symbols: u64, hash: u64) -> Result<Vec<u32>, ElfError> {
+        const PART: &str = "dynamic symbol table";
+        let offset_of = |address| {
+            let problem = "its address is in no segment";
+            self.offset_of(address)
+                .ok_or_else(|| damaged(PART, address, problem))
+        };
+        let (hash_offset, _) = offset_of(hash)?;
+        // The count wanted is the second word of both kinds of table.
+        let header = self.bytes(PART, hash_offset, 8)?;
+        let count = super::u32_at(&header, 4);
+        let (offset, left) = offset_of(symbols)?;
+        let size = u64::from(count) * SYMBOL_BYTES as u64;
+        if count > MAX_SYMBOLS || size > left {
+            return Err(damaged(PART, offset, "it has an impossible length"));
+        }
+        let table = self.bytes(PART, offset, size)?;
+        // The first symbol is reserved; section index 0 means undefined.
+        let entries = table.chunks_exact(SYMBOL_BYTES).skip(1);
+        Ok(entries
+            .filter(|symbol| super::u16_at(symbol, 6) == 0)
+            .map(|symbol| super::u32_at(symbol, 0))
+            .collect())
     }
 
     fn dynamic_strings(&self, at: u64, address: u64, size: u64) -> Result<Vec<u8>, ElfError> {

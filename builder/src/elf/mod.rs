@@ -13,7 +13,7 @@ mod read_at;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use dynamic::{Dynamic, SymbolNames};
+pub use dynamic::{Dynamic, Imports};
 pub use notes::{DlopenNote, DlopenPriority};
 pub use read_at::ReadAt;
 

@@ -11,7 +11,7 @@ pub(crate) struct TestElf<'a> {
     pub(crate) soname: Option<&'a str>,
     pub(crate) rpath: Option<&'a str>,
     pub(crate) runpath: Option<&'a str>,
-    pub(crate) symbols: &'a [&'a str],
+    pub(crate) imports: &'a [&'a str],
     pub(crate) dlopen: Option<&'a str>,
     pub(crate) modinfo: Option<&'a str>,
     pub(crate) machine: Option<u16>,
@@ -49,23 +49,36 @@ impl TestElf<'_> {
             || self.soname.is_some()
             || self.rpath.is_some()
             || self.runpath.is_some()
-            || !self.symbols.is_empty();
+            || !self.imports.is_empty();
         if dynamic {
             let mut strings = vec![0u8];
             let mut entries: Vec<(u64, u64)> = Vec::new();
             let named = (self.needed.iter().map(|n| (1, Some(*n))))
                 .chain([(14, self.soname), (15, self.rpath), (29, self.runpath)])
-                .chain(self.symbols.iter().map(|s| (0, Some(*s))));
+                .chain(self.imports.iter().map(|s| (0, Some(*s))));
+            let mut symbols = vec![0u8; 24];
             for (tag, text) in named {
                 let Some(text) = text else { continue };
-                if tag != 0 {
+                if tag == 0 {
+                    symbols.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+                    symbols.extend_from_slice(&[0u8; 20]);
+                } else {
                     entries.push((tag, strings.len() as u64));
                 }
                 strings.extend_from_slice(text.as_bytes());
                 strings.push(0);
             }
             let (at, size) = append(&mut out, &strings);
-            entries.extend([(5, at + BASE), (10, size), (0, 0)]);
+            entries.extend([(5, at + BASE), (10, size)]);
+            let hash = [
+                1u32.to_le_bytes(),
+                (symbols.len() as u32 / 24).to_le_bytes(),
+            ]
+            .concat();
+            let (at, _) = append(&mut out, &symbols);
+            entries.push((6, at + BASE));
+            let (at, _) = append(&mut out, &hash);
+            entries.extend([(4, at + BASE), (0, 0)]);
             let table: Vec<u8> = entries
                 .iter()
                 .flat_map(|(tag, value)| [tag.to_le_bytes(), value.to_le_bytes()].concat())

@@ -9,7 +9,7 @@ fn sample() -> Vec<u8> {
         soname: Some("libme.so.1"),
         rpath: Some("/old"),
         runpath: Some("$ORIGIN/../lib:/opt/lib"),
-        symbols: &["pthread_cancel"],
+        imports: &["x_pthread_cancel", "pthread_exit"],
         dlopen: Some(r#"[{"soname":["liblz4.so.1"],"feature":"lz4","priority":"suggested"}]"#),
         modinfo: Some("name=me\0depends=a,b\0"),
         machine: None,
@@ -31,8 +31,10 @@ fn every_part_is_read() {
     assert_eq!(dynamic.soname.as_deref(), Some(&b"libme.so.1"[..]));
     assert_eq!(dynamic.rpath, [b"/old"]);
     assert_eq!(dynamic.runpath, [&b"$ORIGIN/../lib"[..], b"/opt/lib"]);
-    assert!(dynamic.symbols.contains("pthread_cancel"));
-    assert!(!dynamic.symbols.contains("pthread_cance"));
+    assert_eq!(dynamic.imports.len(), 2);
+    assert!(dynamic.imports.contains("pthread_exit"));
+    assert!(!dynamic.imports.contains("pthread_exi"));
+    assert!(!dynamic.imports.contains("pthread_cancel"));
     assert_eq!(
         elf.section(b".modinfo").unwrap().unwrap(),
         b"name=me\0depends=a,b\0"
@@ -63,6 +65,8 @@ fn this_test_program_is_read_as_the_linker_wrote_it() {
     let elf = Elf::open(&file).unwrap().unwrap();
     let dynamic = elf.dynamic().unwrap().unwrap();
     assert!(dynamic.needed.iter().any(|n| n == b"libc.so.6"));
+    assert!(dynamic.imports.contains("__libc_start_main"));
+    assert!(!dynamic.imports.contains("main"));
     assert!(
         elf.interpreter()
             .unwrap()

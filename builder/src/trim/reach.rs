@@ -1,0 +1,579 @@
+//! The walk over what is reached.
+
+use super::known::{Adds, KNOWN, Trigger};
+use super::library::{Loader, Search};
+use super::resolve::{Lost, resolve};
+use super::{Glob, Missing, Reason, TrimError, script};
+use crate::elf::{DlopenPriority, Dynamic, Elf, ElfError, ReadAt};
+use nos_formats::tree::{Kind, Node, Tree, TreePath};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::rc::Rc;
+
+/// What is to be kept of a tree.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// Programs that run. What they cannot start without must be in the tree.
+    pub programs: &'a [TreePath],
+    /// Files, links and folders that the spec places itself; a folder stays with everything
+    /// below it.
+    pub named: &'a [TreePath],
+    /// Globs of further paths. A glob without wildcards that is a folder keeps everything below
+    /// it. One that matches nothing is listed in [`Reach::unused_globs`].
+    pub keep: &'a [Glob],
+    /// Path → package, for licences and messages.
+    pub owners: Option<&'a BTreeMap<TreePath, String>>,
+    /// The services' `LD_LIBRARY_PATH`, in order.
+    pub library_path: &'a [TreePath],
+}
+
+/// What stays of a tree, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Reach {
+    /// Every path that stays and its first reason. The folders that lead to a path stay with it
+    /// and are listed only where they were named themselves.
+    pub kept: BTreeMap<TreePath, Reason>,
+    /// What files that stay only by a glob or in a named folder ask for and do not get.
+    pub missing: Vec<Missing>,
+    /// Globs that match nothing.
+    pub unused_globs: Vec<String>,
+}
+
+impl Reach {
+    /// The chain of reasons of a path, from the path itself to a root. Empty where it does not
+    /// stay.
+    pub fn why(&self, path: &TreePath) -> Vec<(TreePath, Reason)> {
+        let mut chain: Vec<(TreePath, Reason)> = Vec::new();
+        let mut at = Some(path);
+        while let Some((path, reason)) = at.and_then(|path| self.kept.get_key_value(path)) {
+            // Two links may lead to each other; each path is said once.
+            if chain.iter().any(|(seen, _)| seen == path) {
+                break;
+            }
+            chain.push((path.clone(), reason.clone()));
+            at = reason.cause();
+        }
+        chain
+    }
+
+    /// Removes everything else from the tree.
+    pub fn apply<C>(&self, tree: &mut Tree<C>) {
+        tree.retain(|path, _| self.kept.contains_key(path));
+    }
+}
+
+/// Finds what stays. `open` gives a file's content to be read by position.
+///
+/// # Errors
+/// [`TrimError::NoRoot`] for a program or named path that the tree does not have;
+/// [`TrimError::Unsatisfied`] with everything that programs need and do not get; [`TrimError::Elf`] and [`TrimError::Read`] for
+/// programs that cannot be read.
+pub fn reach<'a, C, R: ReadAt>(
+    tree: &'a Tree<C>,
+    request: &'a Request<'_>,
+    open: impl Fn(&'a C) -> io::Result<R>,
+) -> Result<Reach, TrimError> {
+    let mut walk = Walk {
+        tree,
+        request,
+        open,
+        reach: Reach::default(),
+        queue: VecDeque::new(),
+        unsatisfied: Vec::new(),
+        by_name: None,
+        known_done: BTreeSet::new(),
+        demanded: true,
+    };
+    for program in request.programs {
+        walk.add_root(program, Reason::Runs)?;
+    }
+    walk.drain()?;
+
+    // What the rest brings is examined last: what it asks for is no error.
+    walk.demanded = false;
+    for path in request.named {
+        if let Some(folder) = walk.add_root(path, Reason::Named)? {
+            walk.add_below(&folder, || Reason::Below(folder.clone()));
+        }
+    }
+    for glob in request.keep {
+        let reason = || Reason::Keep(glob.to_string());
+        let matching = walk.add_glob(glob, reason);
+        if matching.is_empty() {
+            walk.reach.unused_globs.push(glob.to_string());
+        }
+        for folder in matching.iter().filter(|_| glob.is_literal()) {
+            walk.add_below(folder, reason);
+        }
+    }
+    walk.drain()?;
+    walk.add_name_services()?;
+    walk.drain()?;
+    walk.add_licences();
+    if walk.unsatisfied.is_empty() {
+        Ok(walk.reach)
+    } else {
+        Err(TrimError::Unsatisfied(walk.unsatisfied))
+    }
+}
+
+/// A file to be looked into.
+struct Task {
+    path: TreePath,
+    /// The loading program's search and loader, for libraries.
+    context: Option<(Rc<Search>, Loader, u16)>,
+}
+
+struct Walk<'a, C, F> {
+    tree: &'a Tree<C>,
+    request: &'a Request<'a>,
+    open: F,
+    reach: Reach,
+    queue: VecDeque<Task>,
+    unsatisfied: Vec<Missing>,
+    /// Regular files by name; made when a library is first missed.
+    by_name: Option<BTreeMap<&'a [u8], Vec<&'a TreePath>>>,
+    known_done: BTreeSet<usize>,
+    /// Whether what is missing now is an error.
+    demanded: bool,
+}
+
+impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
+    /// Keeps a path that must be there. Gives the folder, where it is one.
+    fn add_root(&mut self, root: &TreePath, reason: Reason) -> Result<Option<TreePath>, TrimError> {
+        let found = resolve(self.tree, &TreePath::ROOT, root.as_bytes());
+        match (found, self.tree.get(root)) {
+            (Ok(found), _) => {
+                let is_folder = self.is_folder(&found.path);
+                self.keep_resolved(&found.path, &found.links, reason, None);
+                Ok(is_folder.then_some(found.path))
+            }
+            // A declared link may point to what exists only at run time.
+            (Err(_), Some(_)) if !self.demanded => {
+                self.reach.kept.insert(root.clone(), reason);
+                Ok(None)
+            }
+            (Err(_), _) => Err(TrimError::NoRoot {
+                nearest: self.files_named(root.name()).into_iter().take(3).collect(),
+                path: root.clone(),
+            }),
+        }
+    }
+
+    fn add_below(&mut self, folder: &TreePath, reason: impl Fn() -> Reason) {
+        let below = self.tree.iter().filter(|(path, _)| {
+            path.starts_with(folder) && *path != folder && !self.reach.kept.contains_key(path)
+        });
+        let below: Vec<TreePath> = below.map(|(path, _)| path.clone()).collect();
+        for path in below {
+            self.keep(&path, reason());
+        }
+    }
+
+    /// Keeps what a glob matches, and gives it.
+    fn add_glob(&mut self, glob: &Glob, reason: impl Fn() -> Reason) -> Vec<TreePath> {
+        let matching = self.tree.iter().filter(|(path, _)| glob.matches(path));
+        let matching: Vec<TreePath> = matching.map(|(path, _)| path.clone()).collect();
+        for path in &matching {
+            self.keep(path, reason());
+        }
+        matching
+    }
+
+    /// Keeps a path of the tree, and what it leads to where it is a link.
+    fn keep(&mut self, path: &TreePath, reason: Reason) {
+        let Some(node) = self.tree.get(path) else {
+            return;
+        };
+        if !matches!(node.kind, Kind::Symlink(_)) {
+            self.keep_resolved(path, &[], reason, None);
+            return;
+        }
+        self.reach.kept.entry(path.clone()).or_insert(reason);
+        if let Ok(found) = resolve(self.tree, &TreePath::ROOT, path.as_bytes()) {
+            let reason = Reason::TargetOf(path.clone());
+            self.keep_resolved(&found.path, &found.links, reason, None);
+        }
+    }
+
+    /// Keeps the end of a path and the links on the way, and puts the end into the queue.
+    fn keep_resolved(
+        &mut self,
+        path: &TreePath,
+        links: &[TreePath],
+        reason: Reason,
+        context: Option<(Rc<Search>, Loader, u16)>,
+    ) {
+        for link in links {
+            let reason = || Reason::LeadsTo(path.clone());
+            self.reach.kept.entry(link.clone()).or_insert_with(reason);
+        }
+        if self.reach.kept.contains_key(path) {
+            return;
+        }
+        let examined = match self.tree.get(path) {
+            Some(node) => is_examined(path, node, &reason),
+            None => false,
+        };
+        self.reach.kept.insert(path.clone(), reason);
+        match self.tree.get(path).map(|node| &node.kind) {
+            Some(Kind::HardLink(target)) => {
+                let reason = Reason::TargetOf(path.clone());
+                self.keep_resolved(target, &[], reason, context.clone());
+            }
+            Some(Kind::File(_)) if examined => {}
+            _ => return,
+        }
+        if examined {
+            let path = path.clone();
+            self.queue.push_back(Task { path, context });
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), TrimError> {
+        while let Some(task) = self.queue.pop_front() {
+            self.examine(&task)?;
+        }
+        Ok(())
+    }
+
+    fn examine(&mut self, task: &Task) -> Result<(), TrimError> {
+        let path = &task.path;
+        let Some(content) = self.content(path)? else {
+            return Ok(());
+        };
+        let elf = match Elf::open(&content) {
+            Ok(Some(elf)) => elf,
+            Ok(None) => return self.examine_script(path, &content),
+            Err(source) => return self.unreadable(path, source),
+        };
+        match self.examine_elf(task, &elf) {
+            Err(TrimError::Elf { path, source }) => self.unreadable(&path, source),
+            other => other,
+        }
+    }
+
+    /// A program that must run has to be read; a file that only came along need not be one.
+    fn unreadable(&self, path: &TreePath, source: ElfError) -> Result<(), TrimError> {
+        if !self.demanded && !matches!(source, ElfError::Read(_)) {
+            return Ok(());
+        }
+        Err(TrimError::Elf {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    fn examine_elf(&mut self, task: &Task, elf: &Elf<'_, R>) -> Result<(), TrimError> {
+        let path = &task.path;
+        let in_elf = |source| TrimError::Elf {
+            path: path.clone(),
+            source,
+        };
+        let mut loader = task.context.as_ref().map_or_else(Loader::default, |c| c.1);
+        if let Some(interpreter) = elf.interpreter().map_err(in_elf)? {
+            loader = Loader::of_interpreter(&interpreter);
+            let reason = Reason::Interpreter { of: path.clone() };
+            self.demand(path, &interpreter, reason);
+        }
+        let Some(dynamic) = elf.dynamic().map_err(in_elf)? else {
+            return Ok(());
+        };
+        let folder = path.parent().unwrap_or_default();
+        let above = task.context.as_ref().map(|c| c.0.as_ref());
+        let search = Rc::new(Search::of(&dynamic, &folder, above));
+        let context = (search, loader, elf.machine);
+
+        for name in &dynamic.needed {
+            let by = path.clone();
+            let text = String::from_utf8_lossy(name).into_owned();
+            let reason = Reason::Needed {
+                by,
+                name: text.clone(),
+            };
+            if !loader.is_itself(name) && !self.add_library(path, name, &context, reason)? {
+                self.miss(path, text);
+            }
+        }
+        for note in elf.dlopen_notes().map_err(in_elf)? {
+            if note.priority == DlopenPriority::Suggested {
+                continue;
+            }
+            for name in &note.soname {
+                let reason = Reason::Dlopen {
+                    by: path.clone(),
+                    what_for: note.description.clone(),
+                };
+                if self.add_library(path, name.as_bytes(), &context, reason)? {
+                    break;
+                }
+            }
+        }
+        self.add_known(path, &dynamic, &context)
+    }
+
+    fn add_known(
+        &mut self,
+        path: &TreePath,
+        dynamic: &Dynamic,
+        context: &(Rc<Search>, Loader, u16),
+    ) -> Result<(), TrimError> {
+        for (index, row) in KNOWN.iter().enumerate() {
+            let applies = match row.trigger {
+                Trigger::Imports(symbol) => dynamic.imports.contains(symbol),
+                Trigger::Library(name) => dynamic.soname.as_deref() == Some(name.as_bytes()),
+                Trigger::Program(glob) => Glob::new(glob)?.matches(path),
+            };
+            if !applies {
+                continue;
+            }
+            let reason = Reason::Known {
+                by: path.clone(),
+                why: row.why,
+            };
+            match row.adds {
+                Adds::Library(name) => {
+                    self.add_library(path, name.as_bytes(), context, reason)?;
+                }
+                Adds::Paths(globs) if self.known_done.insert(index) => {
+                    for glob in globs {
+                        self.add_glob(&Glob::new(glob)?, || reason.clone());
+                    }
+                }
+                Adds::Paths(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds and keeps a library as the loader would. Gives whether there is one.
+    fn add_library(
+        &mut self,
+        by: &TreePath,
+        name: &[u8],
+        context: &(Rc<Search>, Loader, u16),
+        reason: Reason,
+    ) -> Result<bool, TrimError> {
+        let (search, loader, machine) = context;
+        let candidates: Vec<Vec<u8>> = if name.contains(&b'/') {
+            vec![name.to_vec()]
+        } else {
+            let folders = search.folders(self.request.library_path, *loader);
+            folders
+                .iter()
+                .map(|folder| [folder.as_slice(), b"/", name].concat())
+                .collect()
+        };
+        let folder = by.parent().unwrap_or_default();
+        for candidate in candidates {
+            let Ok(found) = resolve(self.tree, &folder, &candidate) else {
+                continue;
+            };
+            let fits = self.reach.kept.contains_key(&found.path)
+                || self.machine(&found.path)? == Some(*machine);
+            if fits {
+                let context = Some(context.clone());
+                self.keep_resolved(&found.path, &found.links, reason, context);
+                return Ok(true);
+            }
+        }
+        // A plug-in's library may have been loaded by the program already, from a folder of the
+        // program's own; the loader then takes it by its name.
+        let loaded = self.reach.kept.keys().any(|path| path.name() == name);
+        Ok(loaded && !self.demanded)
+    }
+
+    /// The processor that a file is for; `None` for what is not a readable ELF file.
+    fn machine(&self, path: &TreePath) -> Result<Option<u16>, TrimError> {
+        let Some(content) = self.content(path)? else {
+            return Ok(None);
+        };
+        match Elf::open(&content) {
+            Ok(elf) => Ok(elf.map(|elf| elf.machine)),
+            Err(ElfError::Read(source)) => Err(TrimError::Read {
+                path: path.clone(),
+                source,
+            }),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn examine_script(&mut self, path: &TreePath, content: &R) -> Result<(), TrimError> {
+        let interpreter = script::interpreter(content).map_err(|source| TrimError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let Some(interpreter) = interpreter else {
+            return Ok(());
+        };
+        let reason = || Reason::Script { of: path.clone() };
+        self.demand(path, &interpreter.program, reason());
+        if let Some(name) = interpreter.searched {
+            let places = script::PATH.iter();
+            let found = places
+                .map(|folder| [b"/", folder.as_bytes(), b"/", &name].concat())
+                .find(|place| resolve(self.tree, &TreePath::ROOT, place).is_ok());
+            match found {
+                Some(place) => self.demand(path, &place, reason()),
+                None => self.miss(path, String::from_utf8_lossy(&name).into_owned()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a program by its absolute path, or notes that it is missing.
+    fn demand(&mut self, by: &TreePath, program: &[u8], reason: Reason) {
+        match resolve(self.tree, &TreePath::ROOT, program) {
+            Ok(found) => self.keep_resolved(&found.path, &found.links, reason, None),
+            Err(Lost::Missing | Lost::Loop) => {
+                self.miss(by, String::from_utf8_lossy(program).into_owned());
+            }
+        }
+    }
+
+    fn miss(&mut self, by: &TreePath, name: String) {
+        let file = name.rsplit('/').next().unwrap_or_default().to_owned();
+        let elsewhere = if name.contains('/') {
+            None
+        } else {
+            self.files_named(file.as_bytes()).into_iter().next()
+        };
+        let missing = Missing {
+            name,
+            by: by.clone(),
+            package: self.owner(by).cloned(),
+            elsewhere,
+        };
+        let list = if self.demanded {
+            &mut self.unsatisfied
+        } else {
+            &mut self.reach.missing
+        };
+        if !list.contains(&missing) {
+            list.push(missing);
+        }
+    }
+
+    /// `/etc/nsswitch.conf` names the libraries that glibc opens for users, groups and hosts;
+    /// `files` and `dns` are part of glibc.
+    fn add_name_services(&mut self) -> Result<(), TrimError> {
+        const WHY: &str = "/etc/nsswitch.conf names it as a source of users, groups or hosts";
+        const MAX_BYTES: usize = 64 << 10;
+        let path = TreePath::new("etc/nsswitch.conf")?;
+        if !self.reach.kept.contains_key(&path) {
+            return Ok(());
+        }
+        let Some(content) = self.content(&path)? else {
+            return Ok(());
+        };
+        let mut text = vec![0; MAX_BYTES];
+        let got = content
+            .read_at(0, &mut text)
+            .map_err(|source| TrimError::Read {
+                path: path.clone(),
+                source,
+            })?;
+        let text = String::from_utf8_lossy(&text[..got]).into_owned();
+        let lines = text.lines().filter_map(|line| line.split('#').next());
+        let sources = lines
+            .filter_map(|line| line.split_once(':'))
+            .flat_map(|(_, sources)| sources.split_whitespace())
+            .filter(|source| {
+                source
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            })
+            .filter(|source| !matches!(*source, "files" | "dns"));
+        let sources: BTreeSet<&str> = sources.collect();
+        for source in sources {
+            let search = Rc::new(Search::default());
+            let context = (search, Loader::Glibc, crate::elf::MACHINE_X86_64);
+            let reason = Reason::Known {
+                by: path.clone(),
+                why: WHY,
+            };
+            let name = format!("libnss_{source}.so.2");
+            self.add_library(&path, name.as_bytes(), &context, reason)?;
+        }
+        Ok(())
+    }
+
+    fn add_licences(&mut self) {
+        let Some(owners) = self.request.owners else {
+            return;
+        };
+        let mut packages: BTreeMap<&String, &TreePath> = BTreeMap::new();
+        for path in self.reach.kept.keys() {
+            if let Some((path, package)) = owners.get_key_value(path) {
+                packages.entry(package).or_insert(path);
+            }
+        }
+        for (package, for_file) in packages {
+            let text = format!("/usr/share/doc/{package}/copyright");
+            if let Ok(found) = resolve(self.tree, &TreePath::ROOT, text.as_bytes()) {
+                let reason = Reason::Licence {
+                    package: package.clone(),
+                    for_file: for_file.clone(),
+                };
+                self.keep_resolved(&found.path, &found.links, reason, None);
+            }
+        }
+    }
+
+    fn content(&self, path: &TreePath) -> Result<Option<R>, TrimError> {
+        let tree: &'a Tree<C> = self.tree;
+        let at = match tree.get(path).map(|node| &node.kind) {
+            Some(Kind::HardLink(target)) => target,
+            _ => path,
+        };
+        let Some(Kind::File(content)) = tree.get(at).map(|node| &node.kind) else {
+            return Ok(None);
+        };
+        let opened = (self.open)(content);
+        opened.map(Some).map_err(|source| TrimError::Read {
+            path: path.clone(),
+            source,
+        })
+    }
+
+    fn files_named(&mut self, name: &[u8]) -> Vec<TreePath> {
+        let tree = self.tree;
+        let by_name = self.by_name.get_or_insert_with(|| {
+            let mut by_name: BTreeMap<&[u8], Vec<&TreePath>> = BTreeMap::new();
+            for (path, node) in tree.iter() {
+                if !matches!(node.kind, Kind::Directory) {
+                    by_name.entry(path.name()).or_default().push(path);
+                }
+            }
+            by_name
+        });
+        let found = by_name.get(name).into_iter().flatten();
+        found.map(|path| (*path).clone()).collect()
+    }
+
+    fn owner(&self, path: &TreePath) -> Option<&'a String> {
+        self.request.owners.and_then(|owners| owners.get(path))
+    }
+
+    fn is_folder(&self, path: &TreePath) -> bool {
+        path.is_root() || matches!(self.tree.get(path).map(|n| &n.kind), Some(Kind::Directory))
+    }
+}
+
+/// Whether a file is looked into. What came by a glob or in a folder may be thousands of pages
+/// and pictures: only what can be run or loaded is opened.
+fn is_examined<C>(path: &TreePath, node: &Node<C>, reason: &Reason) -> bool {
+    let name = path.name();
+    let by_nature = node.metadata.mode & 0o111 != 0
+        || name.ends_with(b".so")
+        || name.windows(4).any(|part| part == b".so.");
+    match reason {
+        Reason::Licence { .. } => false,
+        Reason::Named
+        | Reason::Below(_)
+        | Reason::Keep(_)
+        | Reason::TargetOf(_)
+        | Reason::Known { .. } => by_nature,
+        _ => true,
+    }
+}

@@ -1,0 +1,560 @@
+use super::*;
+use crate::elf::testing::TestElf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
+fn path(text: &str) -> TreePath {
+    TreePath::new(text).unwrap()
+}
+
+fn paths(texts: &[&str]) -> Vec<TreePath> {
+    texts.iter().map(|text| path(text)).collect()
+}
+
+fn globs(texts: &[&str]) -> Vec<Glob> {
+    texts.iter().map(|text| Glob::new(text).unwrap()).collect()
+}
+
+#[derive(Default)]
+struct Image(Tree<Vec<u8>>);
+
+impl Image {
+    /// A tree with a C library, its loader and the links of a merged `/usr`.
+    fn new() -> Self {
+        let mut image = Self::default();
+        image.library("libc.so.6", &["ld-linux-x86-64.so.2"]);
+        image.library("ld-linux-x86-64.so.2", &[]);
+        image.link(
+            "usr/lib64/ld-linux-x86-64.so.2",
+            "../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+        );
+        image.put("usr/bin", 0o755, Kind::Directory);
+        image.put("usr/sbin", 0o755, Kind::Directory);
+        add_usr_merge_links(&mut image.0).unwrap();
+        image
+    }
+
+    fn put(&mut self, at: &str, mode: u16, kind: Kind<Vec<u8>>) {
+        let metadata = Metadata::with_mode(mode);
+        let node = Node { metadata, kind };
+        self.0.insert_with_parents(path(at), node).unwrap();
+    }
+
+    fn file(&mut self, at: &str, content: impl Into<Vec<u8>>) {
+        self.put(at, 0o644, Kind::File(content.into()));
+    }
+
+    fn link(&mut self, at: &str, target: &str) {
+        self.put(at, 0o777, Kind::Symlink(target.into()));
+    }
+
+    fn program(&mut self, at: &str, elf: &TestElf<'_>) {
+        let elf = TestElf {
+            interpreter: elf.interpreter.or(Some(LOADER)),
+            ..elf.clone()
+        };
+        self.put(at, 0o755, Kind::File(elf.bytes()));
+    }
+
+    fn elf(&mut self, at: &str, elf: &TestElf<'_>) {
+        self.file(at, elf.bytes());
+    }
+
+    fn library(&mut self, name: &str, needed: &[&str]) {
+        let elf = TestElf {
+            needed,
+            soname: Some(name),
+            ..TestElf::default()
+        };
+        self.elf(&format!("{LIB}/{name}"), &elf);
+    }
+
+    fn reach(&self, request: &Request<'_>) -> Result<Reach, TrimError> {
+        reach(&self.0, request, |content| Ok(content.as_slice()))
+    }
+
+    fn run(&self, program: &str) -> Result<Reach, TrimError> {
+        self.reach(&Request {
+            programs: &paths(&[program]),
+            ..Request::default()
+        })
+    }
+}
+
+fn kept(reach: &Reach) -> Vec<String> {
+    reach.kept.keys().map(TreePath::to_string).collect()
+}
+
+#[test]
+fn a_program_keeps_its_loader_libraries_and_the_links_to_them() {
+    let mut image = Image::new();
+    image.library("libz.so.1.3", &["libc.so.6"]);
+    image.link(&format!("{LIB}/libz.so.1"), "libz.so.1.3");
+    image.library("libunused.so.1", &["libc.so.6"]);
+    let needed = &["libz.so.1", "libc.so.6"];
+    image.program(
+        "usr/sbin/daemon-1",
+        &TestElf {
+            needed,
+            ..TestElf::default()
+        },
+    );
+    image.link("usr/sbin/daemon", "/usr/sbin/daemon-1");
+    image.file("usr/share/big", "x");
+
+    let reach = image.run("/sbin/daemon").unwrap();
+    assert_eq!(
+        kept(&reach),
+        [
+            "/lib",
+            "/lib64",
+            "/sbin",
+            "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            "/usr/lib/x86_64-linux-gnu/libc.so.6",
+            "/usr/lib/x86_64-linux-gnu/libz.so.1",
+            "/usr/lib/x86_64-linux-gnu/libz.so.1.3",
+            "/usr/lib64/ld-linux-x86-64.so.2",
+            "/usr/sbin/daemon",
+            "/usr/sbin/daemon-1",
+        ]
+    );
+    let chain: Vec<String> = reach
+        .why(&path("usr/lib/x86_64-linux-gnu/libz.so.1"))
+        .iter()
+        .map(|(path, reason)| format!("{path}: {reason}"))
+        .collect();
+    assert_eq!(
+        chain,
+        [
+            "/usr/lib/x86_64-linux-gnu/libz.so.1: it leads to /usr/lib/x86_64-linux-gnu/libz.so.1.3",
+            "/usr/lib/x86_64-linux-gnu/libz.so.1.3: /usr/sbin/daemon-1 needs libz.so.1",
+            "/usr/sbin/daemon-1: a service runs it",
+        ]
+    );
+
+    let mut tree = image.0.clone();
+    reach.apply(&mut tree);
+    assert!(tree.get(&path("usr/share")).is_none());
+    assert!(tree.get(&path("usr/sbin/daemon")).is_some());
+    // What was kept needs nothing more: trimming again keeps all of it.
+    let again = Image(tree.clone()).run("/sbin/daemon").unwrap();
+    assert_eq!(again.kept, reach.kept);
+}
+
+#[test]
+fn missing_libraries_are_all_named_with_a_package() {
+    let mut image = Image::new();
+    image.library("libb.so.2", &["libpcre2-8.so.0"]);
+    image.elf(
+        "opt/hidden/libc1.so",
+        &TestElf {
+            soname: Some("libc1.so"),
+            ..TestElf::default()
+        },
+    );
+    image.program(
+        "usr/bin/x",
+        &TestElf {
+            needed: &["libb.so.2", "libc1.so", "libssl.so.3"],
+            ..TestElf::default()
+        },
+    );
+    let owners = BTreeMap::from([(path(&format!("{LIB}/libb.so.2")), "libb2".to_owned())]);
+    let request = Request {
+        programs: &paths(&["usr/bin/x"]),
+        owners: Some(&owners),
+        ..Request::default()
+    };
+    let error = image.reach(&request).unwrap_err().to_string();
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            "/usr/bin/x needs libc1.so, which is not in the image; /opt/hidden/libc1.so is there, but the loader does not look in that folder: set LD_LIBRARY_PATH = \"/opt/hidden\" for the service",
+            "/usr/bin/x needs libssl.so.3, which is not in the image; add the package that has it, probably libssl3 or libssl3t64",
+            "/usr/lib/x86_64-linux-gnu/libb.so.2 (package libb2) needs libpcre2-8.so.0, which is not in the image; add the package that has it, probably libpcre2-8-0 or libpcre2-8-0t64",
+        ]
+    );
+
+    image.library("libssl.so.3", &[]);
+    image.library("libpcre2-8.so.0", &[]);
+    let found = image
+        .reach(&Request {
+            library_path: &paths(&["/opt/hidden"]),
+            ..request
+        })
+        .unwrap();
+    assert!(found.kept.contains_key(&path("opt/hidden/libc1.so")));
+}
+
+#[test]
+fn origin_and_inherited_rpaths_are_searched() {
+    let mut image = Image::new();
+    image.program(
+        "opt/app/bin/x",
+        &TestElf {
+            needed: &["libone.so"],
+            rpath: Some("$ORIGIN/../lib"),
+            ..TestElf::default()
+        },
+    );
+    let two = TestElf {
+        needed: &["libtwo.so"],
+        soname: Some("libone.so"),
+        ..TestElf::default()
+    };
+    image.elf("opt/app/lib/libone.so", &two);
+    image.elf(
+        "opt/app/lib/libtwo.so",
+        &TestElf {
+            soname: Some("libtwo.so"),
+            ..TestElf::default()
+        },
+    );
+    let reach = image.run("/opt/app/bin/x").unwrap();
+    assert!(reach.kept.contains_key(&path("opt/app/lib/libtwo.so")));
+
+    // A runpath serves only the file that has it.
+    image.program(
+        "opt/app/bin/x",
+        &TestElf {
+            needed: &["libone.so"],
+            runpath: Some("$ORIGIN/../lib"),
+            ..TestElf::default()
+        },
+    );
+    assert!(matches!(
+        image.run("/opt/app/bin/x"),
+        Err(TrimError::Unsatisfied(missing)) if missing[0].name == "libtwo.so"
+    ));
+}
+
+#[test]
+fn libraries_of_other_machines_are_passed_over() {
+    let mut image = Image::new();
+    image.program(
+        "usr/bin/x",
+        &TestElf {
+            needed: &["liba.so"],
+            runpath: Some("/opt/arm"),
+            ..TestElf::default()
+        },
+    );
+    let arm = TestElf {
+        machine: Some(183),
+        soname: Some("liba.so"),
+        ..TestElf::default()
+    };
+    image.elf("opt/arm/liba.so", &arm);
+    assert!(matches!(
+        image.run("usr/bin/x"),
+        Err(TrimError::Unsatisfied(_))
+    ));
+    image.library("liba.so", &[]);
+    let reach = image.run("usr/bin/x").unwrap();
+    assert!(!reach.kept.contains_key(&path("opt/arm/liba.so")));
+}
+
+#[test]
+fn scripts_keep_what_runs_them() {
+    let mut image = Image::new();
+    image.program("usr/bin/sh", &TestElf::default());
+    image.program("usr/bin/env", &TestElf::default());
+    image.put("usr/bin/tool", 0o755, Kind::File(b"#!/bin/sh\n".to_vec()));
+    image.file("usr/bin/start", "#!/usr/bin/env -S tool x\n");
+    let reach = image.run("/usr/bin/start").unwrap();
+    for kept in ["usr/bin/env", "usr/bin/tool", "usr/bin/sh", "bin"] {
+        assert!(reach.kept.contains_key(&path(kept)), "{kept}");
+    }
+    image.file("usr/bin/start", "#!/usr/bin/env nothing\n");
+    let error = image.run("/usr/bin/start").unwrap_err().to_string();
+    assert!(error.contains("needs nothing, which"), "{error}");
+}
+
+#[test]
+fn globs_and_folders_keep_without_demanding() {
+    let mut image = Image::new();
+    image.program("usr/bin/x", &TestElf::default());
+    image.library("libplug.so", &[]);
+    let plugin = TestElf {
+        needed: &["libplug.so", "libabsent.so"],
+        ..TestElf::default()
+    };
+    image.elf("usr/lib/x/one.so", &plugin);
+    image.file("usr/lib/x/notes.txt", "#!/not/looked/at");
+    image.file("srv/www/index.html", "<p>");
+    image.put("srv/www/empty", 0o755, Kind::Directory);
+    image.link("srv/www/cur", "index.html");
+    image.link("etc/mtab", "/proc/mounts");
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/x"]),
+            named: &paths(&["srv/www", "etc/mtab"]),
+            keep: &globs(&["/usr/lib/x/*", "/no/such"]),
+            ..Request::default()
+        })
+        .unwrap();
+    for kept in [
+        "usr/lib/x/one.so",
+        "usr/lib/x/notes.txt",
+        "usr/lib/x86_64-linux-gnu/libplug.so",
+        "srv/www/empty",
+        "srv/www/cur",
+        "etc/mtab",
+    ] {
+        assert!(reach.kept.contains_key(&path(kept)), "{kept}");
+    }
+    assert_eq!(reach.missing.len(), 1);
+    assert_eq!(reach.missing[0].name, "libabsent.so");
+    assert_eq!(reach.unused_globs, ["/no/such"]);
+
+    let whole = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/x"]),
+            keep: &globs(&["/srv/"]),
+            ..Request::default()
+        })
+        .unwrap();
+    assert!(whole.kept.contains_key(&path("srv/www/index.html")));
+}
+
+#[test]
+fn a_missing_program_is_named_with_others_of_its_name() {
+    let mut image = Image::new();
+    image.program("usr/sbin/nginx", &TestElf::default());
+    assert_eq!(
+        image.run("/usr/bin/nginx").unwrap_err().to_string(),
+        "/usr/bin/nginx is not in the image (there is /usr/sbin/nginx); add the package or file that provides it"
+    );
+}
+
+#[test]
+fn known_and_declared_dlopens_are_kept() {
+    let mut image = Image::new();
+    image.library("libgcc_s.so.1", &[]);
+    image.library("liblz4.so.1", &[]);
+    image.library("libzstd.so.1", &[]);
+    image.library("libpam.so.0", &[]);
+    image.library("libnss_systemd.so.2", &[]);
+    image.file(
+        "etc/nsswitch.conf",
+        "passwd: files systemd # x\nhosts: dns\n",
+    );
+    image.file(&format!("{LIB}/security/pam_unix.so"), "");
+    let notes = r#"[{"soname":["libnone.so","liblz4.so.1"],"description":"fast logs"},
+        {"soname":["libzstd.so.1"],"priority":"suggested"}]"#;
+    image.program(
+        "usr/bin/x",
+        &TestElf {
+            needed: &["libpam.so.0"],
+            imports: &["pthread_exit"],
+            dlopen: Some(notes),
+            ..TestElf::default()
+        },
+    );
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/x"]),
+            named: &paths(&["etc/nsswitch.conf"]),
+            ..Request::default()
+        })
+        .unwrap();
+    let why = |name: &str| reach.kept.get(&path(&format!("{LIB}/{name}")));
+    assert!(matches!(why("libgcc_s.so.1"), Some(Reason::Known { .. })));
+    assert!(matches!(
+        why("security/pam_unix.so"),
+        Some(Reason::Known { .. })
+    ));
+    assert!(matches!(
+        why("libnss_systemd.so.2"),
+        Some(Reason::Known { .. })
+    ));
+    assert!(matches!(why("liblz4.so.1"), Some(Reason::Dlopen { .. })));
+    assert_eq!(why("libzstd.so.1"), None);
+}
+
+#[test]
+fn licences_follow_their_files() {
+    let mut image = Image::new();
+    image.program("usr/bin/x", &TestElf::default());
+    image.file("usr/share/doc/x-common/copyright", "MIT");
+    image.link("usr/share/doc/x", "x-common");
+    image.file("usr/share/doc/y/copyright", "GPL");
+    let owners = BTreeMap::from([
+        (path("usr/bin/x"), "x".to_owned()),
+        (path("usr/bin/y"), "y".to_owned()),
+    ]);
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/x"]),
+            owners: Some(&owners),
+            ..Request::default()
+        })
+        .unwrap();
+    let at = path("usr/share/doc/x-common/copyright");
+    assert_eq!(
+        reach.kept[&at].to_string(),
+        "it is the licence of x, of which /usr/bin/x stays"
+    );
+    assert!(reach.kept.contains_key(&path("usr/share/doc/x")));
+    assert!(!kept(&reach).iter().any(|p| p.contains("doc/y")));
+}
+
+#[test]
+fn hard_links_keep_their_target() {
+    let mut image = Image::new();
+    image.program("usr/bin/real", &TestElf::default());
+    image.put("usr/bin/alias", 0o755, Kind::HardLink(path("usr/bin/real")));
+    let reach = image.run("/usr/bin/alias").unwrap();
+    let mut tree = image.0;
+    reach.apply(&mut tree);
+    tree.check_links().unwrap();
+    assert!(tree.get(&path("lib64")).is_some());
+}
+
+#[test]
+fn damaged_programs_are_errors_and_damaged_extras_are_not() {
+    let mut image = Image::new();
+    let mut broken = TestElf {
+        needed: &["libc.so.6"],
+        interpreter: Some(LOADER),
+        ..TestElf::default()
+    }
+    .bytes();
+    broken.truncate(100);
+    image.put("usr/bin/x", 0o755, Kind::File(broken));
+    let error = image.run("usr/bin/x").unwrap_err().to_string();
+    assert!(
+        error.starts_with("/usr/bin/x: its program header table"),
+        "{error}"
+    );
+    let extra = Request {
+        keep: &globs(&["/usr/bin/*"]),
+        ..Request::default()
+    };
+    assert_eq!(image.reach(&extra).unwrap().kept.len(), 1);
+}
+
+#[test]
+fn every_known_glob_reads() {
+    for row in known::KNOWN {
+        assert!(!row.why.is_empty());
+        if let known::Adds::Paths(globs) = row.adds {
+            for glob in globs {
+                Glob::new(glob).unwrap();
+            }
+        }
+        if let known::Trigger::Program(glob) = row.trigger {
+            Glob::new(glob).unwrap();
+        }
+    }
+}
+
+/// The machine's own loader is the oracle: `ld.so --list PROGRAM` and we must agree.
+#[test]
+fn the_machines_loader_finds_the_same_libraries() {
+    let loader = Path::new(LOADER);
+    let multiarch = Path::new("/usr/lib/x86_64-linux-gnu");
+    if !loader.exists() || !multiarch.join("libc.so.6").exists() {
+        eprintln!("skipped: this machine is not Debian's amd64 layout");
+        return;
+    }
+    let mut tree = Tree::<PathBuf>::new();
+    let own = std::env::current_exe().unwrap();
+    let programs = [
+        own.as_path(),
+        Path::new("/usr/bin/env"),
+        Path::new("/usr/bin/bash"),
+        Path::new("/usr/bin/git"),
+        Path::new("/usr/bin/openssl"),
+        Path::new("/usr/bin/perl"),
+    ];
+    for folder in ["/lib64", "/usr/lib64", "/lib/x86_64-linux-gnu"] {
+        add_folder(&mut tree, Path::new(folder));
+    }
+    add_folder(&mut tree, multiarch);
+    for program in programs.iter().filter(|p| p.exists()) {
+        add(&mut tree, program);
+        let output = std::process::Command::new(loader)
+            .args(["--inhibit-cache", "--list"])
+            .arg(program)
+            .env_clear()
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        if !output.status.success() || text.contains("not found") {
+            eprintln!("skipped {}: it needs the loader's cache", program.display());
+            continue;
+        }
+        let mut expected: Vec<PathBuf> = text
+            .split_whitespace()
+            .filter(|word| word.starts_with('/'))
+            .map(|word| std::fs::canonicalize(word).unwrap())
+            .collect();
+        expected.push(std::fs::canonicalize(program).unwrap());
+        expected.sort();
+        expected.dedup();
+
+        let request = Request {
+            programs: &[path(program.to_str().unwrap())],
+            ..Request::default()
+        };
+        let reach = reach(&tree, &request, std::fs::File::open).unwrap();
+        let mut got: Vec<PathBuf> = reach
+            .kept
+            .iter()
+            .filter(|(_, reason)| !matches!(reason, Reason::LeadsTo(_) | Reason::Known { .. }))
+            .filter(|(_, reason)| !matches!(reason, Reason::Dlopen { .. }))
+            .map(|(path, _)| std::fs::canonicalize(path.to_string()).unwrap())
+            .collect();
+        got.sort();
+        got.dedup();
+        // What was only opened by a known row may need more of its own; the loader's list is
+        // what must be there.
+        for library in &expected {
+            assert!(got.contains(library), "{}: {library:?}", program.display());
+        }
+        if !reach
+            .kept
+            .values()
+            .any(|r| matches!(r, Reason::Known { .. }))
+        {
+            assert_eq!(got, expected, "{}", program.display());
+        }
+    }
+}
+
+fn add(tree: &mut Tree<PathBuf>, file: &Path) {
+    let meta = file.symlink_metadata().unwrap();
+    let kind = if meta.is_symlink() {
+        let target = std::fs::read_link(file).unwrap();
+        Kind::Symlink(target.into_os_string().into_encoded_bytes())
+    } else if meta.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::File(file.to_path_buf())
+    };
+    let metadata = Metadata::with_mode(0o755);
+    let at = path(file.to_str().unwrap());
+    if tree.get(&at).is_none() {
+        tree.insert_with_parents(at, Node { metadata, kind })
+            .unwrap();
+    }
+}
+
+/// A folder's files and links, not its folders. Where it is itself reached by a link, the link.
+fn add_folder(tree: &mut Tree<PathBuf>, folder: &Path) {
+    for part in folder.ancestors().collect::<Vec<_>>().into_iter().rev() {
+        if part.is_symlink() {
+            return add(tree, part);
+        }
+    }
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let file = entry.unwrap().path();
+        if !file.is_dir() {
+            add(tree, &file);
+        }
+    }
+}
