@@ -1,0 +1,177 @@
+//! One root from the trees of several packages.
+
+use super::error::DebianError;
+use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_store::Blob;
+use std::collections::BTreeMap;
+
+/// Directories of the root that are links into `usr` since Debian 12, sorted.
+const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
+
+/// Packages laid over each other.
+#[derive(Debug, Clone)]
+pub struct Merged {
+    /// The root.
+    pub tree: Tree<Blob>,
+    /// Path of each non-directory → the package it is from (the first, where several ship the
+    /// same).
+    pub owners: BTreeMap<TreePath, String>,
+}
+
+/// Composes a root from packages, given by name in any order.
+///
+/// - What packages ship under `/bin`, `/sbin`, `/lib`, `/lib64` goes to `/usr/…`, and the four
+///   become links there where the root has the target (usr-merge, as `base-files` does it).
+/// - Directories shipped by several packages are one; where modes or owners differ, the package
+///   whose name comes first decides.
+/// - Other paths shipped by several packages must be the same in all: Debian forbids two
+///   packages that can be together from shipping one path, unless a maintainer script diverts
+///   it, and no script runs here.
+///
+/// # Errors
+/// [`DebianError::FileConflict`] naming both packages and the path.
+pub fn merge(mut trees: Vec<(String, Tree<Blob>)>) -> Result<Merged, DebianError> {
+    trees.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut merger = Merger {
+        merged: Merged {
+            tree: Tree::new(),
+            owners: BTreeMap::new(),
+        },
+        directories: BTreeMap::new(),
+    };
+    for (package, tree) in &trees {
+        for (path, node) in tree.iter() {
+            merger.place(package, path, node)?;
+        }
+    }
+    merger.link_root(&trees)?;
+    Ok(merger.merged)
+}
+
+struct Merger {
+    merged: Merged,
+    /// Directory → the package that decided its mode.
+    directories: BTreeMap<TreePath, String>,
+}
+
+impl Merger {
+    fn place(
+        &mut self,
+        package: &str,
+        path: &TreePath,
+        node: &Node<Blob>,
+    ) -> Result<(), DebianError> {
+        let unpackable = |error: nos_formats::tree::TreeError| DebianError::Unpack {
+            package: package.to_owned(),
+            reason: error.to_string(),
+        };
+        if is_root_link(path, node) || path.is_root() {
+            return Ok(());
+        }
+        let at = canonical(path).map_err(unpackable)?;
+        let mut node = node.clone();
+        if let Kind::HardLink(target) = &node.kind {
+            node.kind = Kind::HardLink(canonical(target).map_err(unpackable)?);
+        }
+        let is_directory = matches!(node.kind, Kind::Directory);
+        if let Some(there) = self.merged.tree.get(&at) {
+            let both = is_directory && matches!(there.kind, Kind::Directory);
+            let decided =
+                self.directories.contains_key(&at) || self.merged.owners.contains_key(&at);
+            if (both && decided) || *there == node {
+                return Ok(());
+            }
+            if !both {
+                return Err(self.conflict(at, package));
+            }
+        }
+        if self.blocked(&at) {
+            return Err(self.conflict(at, package));
+        }
+        self.merged
+            .tree
+            .insert_with_parents(at.clone(), node)
+            .map_err(unpackable)?;
+        let owners = if is_directory {
+            &mut self.directories
+        } else {
+            &mut self.merged.owners
+        };
+        owners.insert(at, package.to_owned());
+        Ok(())
+    }
+
+    /// Whether something other than a directory stands where a parent is needed.
+    fn blocked(&self, path: &TreePath) -> bool {
+        let mut at = path.parent();
+        while let Some(parent) = at {
+            if self.merged.owners.contains_key(&parent) {
+                return true;
+            }
+            at = parent.parent();
+        }
+        false
+    }
+
+    fn conflict(&self, path: TreePath, second: &str) -> DebianError {
+        let mut at = Some(path.clone());
+        let mut first = None;
+        while let (None, Some(here)) = (first, at) {
+            let owners = [&self.merged.owners, &self.directories];
+            first = owners.into_iter().find_map(|owners| owners.get(&here));
+            at = here.parent();
+        }
+        DebianError::FileConflict {
+            path: path.to_string(),
+            first: first.cloned().unwrap_or_default(),
+            second: second.to_owned(),
+        }
+    }
+
+    /// The links of usr-merge, for the targets that there are.
+    fn link_root(&mut self, trees: &[(String, Tree<Blob>)]) -> Result<(), DebianError> {
+        for name in MERGED {
+            let target = format!("usr/{name}");
+            let unpackable = |error: nos_formats::tree::TreeError| DebianError::Unpack {
+                package: "/".to_owned() + name,
+                reason: error.to_string(),
+            };
+            let (link, folder) = (
+                TreePath::new(name).map_err(unpackable)?,
+                TreePath::new(&target).map_err(unpackable)?,
+            );
+            if self.merged.tree.get(&folder).is_none() {
+                continue;
+            }
+            let node = Node {
+                metadata: Metadata::with_mode(0o777),
+                kind: Kind::Symlink(target.into_bytes()),
+            };
+            let shipper = trees.iter().find(|(_, tree)| tree.get(&link).is_some());
+            self.merged
+                .tree
+                .insert(link.clone(), node)
+                .map_err(unpackable)?;
+            if let Some((package, _)) = shipper {
+                self.merged.owners.insert(link, package.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `/bin` and the like: a directory or a link in a package, always our own link in the root.
+fn is_root_link(path: &TreePath, node: &Node<Blob>) -> bool {
+    let named = MERGED.iter().any(|name| path.as_bytes() == name.as_bytes());
+    named && matches!(node.kind, Kind::Directory | Kind::Symlink(_))
+}
+
+/// The path after usr-merge.
+fn canonical(path: &TreePath) -> Result<TreePath, nos_formats::tree::TreeError> {
+    let first = path.components().next().unwrap_or_default();
+    if MERGED.iter().any(|name| first == name.as_bytes()) && path.as_bytes() != first {
+        TreePath::new([b"usr/", path.as_bytes()].concat())
+    } else {
+        Ok(path.clone())
+    }
+}
