@@ -4,7 +4,7 @@
 //! comes from a file, a clock or the environment.
 
 use nos_manifest::{Health, Network, Port, Restart};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One host, as declared.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -96,8 +96,8 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
     /// Working directory, `/` unless told.
     pub workdir: String,
-    /// Explicit numeric user id; `None`: one is derived from the service's name and is the
-    /// same on every build (1000–59999).
+    /// Numeric user id. In a [`System`] that a check gives it is always there: the declared one,
+    /// or the one that [`assign_users`] derived.
     pub uid: Option<u32>,
     /// Linux capabilities to keep (`CAP_…`).
     pub capabilities: Vec<String>,
@@ -144,4 +144,84 @@ pub struct VirtualMachine {
     pub cpus: u32,
     /// Guest TCP port → wanted port on the machine's loopback address (0: any free one).
     pub forward: BTreeMap<u16, u16>,
+}
+
+/// User ids that are derived from names: 1000 to 59999.
+pub const DERIVED_USERS: std::ops::Range<u32> = 1000..60_000;
+
+/// The user id that a service of this name has where none is declared and no other service of its
+/// host has it already: 32-bit FNV-1a of the name, folded into [`DERIVED_USERS`].
+pub fn derive_uid(name: &str) -> u32 {
+    let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    DERIVED_USERS.start + hash % (DERIVED_USERS.end - DERIVED_USERS.start)
+}
+
+/// Gives each service without a user id one of its own: [`derive_uid`] of its name, or the next
+/// free one. Names are taken in their order, so the order of services does not matter.
+pub fn assign_users(services: &mut [Service]) {
+    let mut taken: BTreeSet<u32> = services.iter().filter_map(|service| service.uid).collect();
+    let mut open: Vec<&mut Service> = services
+        .iter_mut()
+        .filter(|service| service.uid.is_none())
+        .collect();
+    open.sort_by(|a, b| a.name.cmp(&b.name));
+    for service in open {
+        let first = derive_uid(&service.name);
+        let free = (first..DERIVED_USERS.end)
+            .chain(DERIVED_USERS.start..first)
+            .find(|uid| !taken.contains(uid));
+        service.uid = Some(free.unwrap_or(first));
+        taken.extend(service.uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(name: &str, uid: Option<u32>) -> Service {
+        Service {
+            name: name.into(),
+            image: name.into(),
+            run: Vec::new(),
+            env: BTreeMap::new(),
+            workdir: "/".into(),
+            uid,
+            capabilities: Vec::new(),
+            state: Vec::new(),
+            listen: Vec::new(),
+            health: None,
+            restart: Restart::Always,
+            after: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn derived_users_never_change() {
+        // State directories belong to these users: other numbers would lock services out.
+        assert_eq!(derive_uid("web"), 15_825);
+        assert_eq!(derive_uid("cache"), 44_085);
+        assert_eq!(derive_uid(""), 11_261);
+    }
+
+    #[test]
+    fn no_two_services_share_a_user_and_order_does_not_matter() {
+        let clash = derive_uid("a");
+        let mut one = [
+            service("a", None),
+            service("b", Some(clash)),
+            service("c", None),
+        ];
+        assign_users(&mut one);
+        assert_eq!(one[0].uid, Some(clash + 1));
+        let mut two = [
+            service("c", None),
+            service("b", Some(clash)),
+            service("a", None),
+        ];
+        assign_users(&mut two);
+        assert_eq!((two[2].uid, two[0].uid), (one[0].uid, one[2].uid));
+    }
 }

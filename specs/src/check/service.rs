@@ -1,0 +1,269 @@
+//! Service blocks → services.
+
+use super::conform::arguments;
+use super::content::CONTENT;
+use super::{Checker, unsigned};
+use crate::codes;
+use crate::diagnostic::Diagnostic;
+use crate::eval::value::{BlockId, Fields, Value};
+use crate::schema::{self, defaults};
+use crate::source::Span;
+use crate::system::{Image, Service};
+use nos_manifest::{Health, Port, Protocol, Restart};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// A service with what a host needs to judge it.
+pub(super) struct ServiceParts {
+    pub(super) service: Service,
+    pub(super) image: Image,
+    /// Where the image is declared.
+    pub(super) image_block: BlockId,
+    pub(super) listen: Vec<(Port, Span)>,
+    pub(super) state: Option<Span>,
+    pub(super) user: Option<Span>,
+    pub(super) after: Vec<(BlockId, Span)>,
+}
+
+const BIND: &str = "CAP_NET_BIND_SERVICE";
+
+impl Checker<'_> {
+    /// The service that a block declares; `None` where it is wrong and that is reported.
+    pub(super) fn service(&mut self, id: BlockId) -> Option<Rc<ServiceParts>> {
+        if let Some(known) = self.services.get(&id) {
+            return known.clone();
+        }
+        let errors = self
+            .evaluator
+            .diagnostics
+            .iter()
+            .filter(|d| d.is_error())
+            .count();
+        let fields = self.fields(id);
+        let parts = self.in_block(id, |checker| checker.service_parts(id, &fields));
+        let errors_now = self
+            .evaluator
+            .diagnostics
+            .iter()
+            .filter(|d| d.is_error())
+            .count();
+        let parts = parts.filter(|_| errors == errors_now).map(Rc::new);
+        self.services.insert(id, parts.clone());
+        parts
+    }
+
+    fn service_parts(&mut self, id: BlockId, fields: &Fields) -> Option<ServiceParts> {
+        let block = self.evaluator.block(id);
+        let (name, span) = (block.name.to_string(), block.name_span);
+        let given = self.evaluator.fields(id);
+        let (image_block, image) = self.image_of(id, &given, fields, span)?;
+        let run = fields.get("run").map(Value::texts).unwrap_or_default();
+        if let Some(program) = fields.get("run").and_then(|run| run.elements().first()) {
+            self.program(program);
+        }
+        let listen = ports(fields.get("listen"));
+        let health = fields
+            .get("health")
+            .and_then(|value| self.health(value, &listen));
+        let mut capabilities = fields
+            .get("capabilities")
+            .map(Value::texts)
+            .unwrap_or_default();
+        if listen.iter().any(|(port, _)| port.port < 1024)
+            && !capabilities.iter().any(|c| c == BIND)
+        {
+            capabilities.push(BIND.to_owned());
+        }
+        capabilities.sort();
+        let env: BTreeMap<String, String> = fields
+            .get("env")
+            .and_then(Value::as_record)
+            .map(|fields| {
+                fields
+                    .iter()
+                    .filter_map(|f| Some((f.name.to_string(), f.value.as_text()?.to_owned())))
+                    .collect()
+            })
+            .unwrap_or_default();
+        let after: Vec<(BlockId, Span)> = fields
+            .get("after")
+            .map_or(&[][..], Value::elements)
+            .iter()
+            .filter_map(|value| Some((value.as_block()?, value.span)))
+            .collect();
+        let state = fields
+            .get("state")
+            .filter(|value| !value.elements().is_empty());
+        let service = Service {
+            image: self.evaluator.block(image_block).name.to_string(),
+            run,
+            env,
+            workdir: fields
+                .get("workdir")
+                .and_then(Value::as_text)
+                .unwrap_or("/")
+                .to_owned(),
+            uid: unsigned(fields.get("user")).and_then(|uid| u32::try_from(uid).ok()),
+            capabilities,
+            state: state.map(Value::texts).unwrap_or_default(),
+            listen: listen.iter().map(|(port, _)| *port).collect(),
+            health,
+            restart: match fields.get("restart").and_then(Value::as_word) {
+                Some("on-failure") => Restart::OnFailure,
+                Some("never") => Restart::Never,
+                _ => Restart::Always,
+            },
+            after: after
+                .iter()
+                .map(|(id, _)| self.evaluator.block(*id).name.to_string())
+                .collect(),
+            name,
+        };
+        Some(ServiceParts {
+            service,
+            image,
+            image_block,
+            listen,
+            state: state.map(|value| value.span),
+            user: fields.get("user").map(|value| value.span),
+            after,
+        })
+    }
+
+    /// The image a service runs from: the one it names, or one of its own content.
+    fn image_of(
+        &mut self,
+        id: BlockId,
+        given: &Fields,
+        fields: &Fields,
+        span: Span,
+    ) -> Option<(BlockId, Image)> {
+        let own = CONTENT.iter().find_map(|name| given.field(name));
+        match (given.field("image"), own) {
+            (Some(image), Some(own)) => {
+                let message = format!("`{}` stands beside `image`", own.name);
+                let help = "take `image` out, or move the content into the image block";
+                let wrong = Diagnostic::new(codes::TWO_CONTENTS, own.name_span, message, help);
+                self.report(wrong.label(image.name_span, "the image is named here"));
+                None
+            }
+            (Some(_), None) => {
+                let block = fields.get("image")?.as_block()?;
+                let fields = self.fields(block);
+                let image = self.in_block(block, |checker| checker.content(&fields));
+                Some((block, image))
+            }
+            (None, own) => {
+                let some = |name| given.get(name).is_some();
+                if own.is_none() || !(some("packages") || some("files")) {
+                    let message = "this service has nothing to run from".to_owned();
+                    let help = "give it `packages`, `files` or an `image`";
+                    // A misspelt attribute has been reported and may be the missing one.
+                    let known = schema::block("service")?;
+                    let unknown = given
+                        .iter()
+                        .any(|f| !known.attributes().any(|a| *a.name == *f.name));
+                    if !unknown {
+                        self.report(Diagnostic::new(codes::NO_CONTENT, span, message, help));
+                    }
+                    return None;
+                }
+                Some((id, self.content(fields)))
+            }
+        }
+    }
+
+    /// The first word of a command must be an absolute path.
+    fn program(&mut self, program: &Value) -> bool {
+        let Some(text) = program.as_text() else {
+            return true;
+        };
+        let Err(problem) = (schema::PROGRAM.check)(text) else {
+            return true;
+        };
+        let help = if text.contains(' ') {
+            "make each word an element of its own: [\"/usr/bin/app\", \"--flag\"]"
+        } else {
+            "name the program by its absolute path in the image, such as \"/usr/bin/app\""
+        };
+        let message = format!("the program \"{text}\" {}", problem.message);
+        self.report(Diagnostic::new(
+            codes::BAD_PATH,
+            program.span,
+            message,
+            help,
+        ));
+        false
+    }
+
+    fn health(&mut self, value: &Value, listen: &[(Port, Span)]) -> Option<Health> {
+        let call = value.as_call()?;
+        let known = schema::probe(call.name)?;
+        let arguments = arguments(call, known);
+        let within_ms = unsigned(arguments.get("within")).unwrap_or(defaults::WITHIN_MS);
+        if call.name == "exec" {
+            let run = arguments.get("run")?;
+            self.program(run.elements().first()?);
+            return Some(Health::Exec {
+                run: run.texts(),
+                within_ms,
+            });
+        }
+        let port = unsigned(arguments.get("port")).and_then(|port| u16::try_from(port).ok())?;
+        if !listen
+            .iter()
+            .any(|(l, _)| l.port == port && l.protocol == Protocol::Tcp)
+        {
+            let known: Vec<String> = listen
+                .iter()
+                .filter(|(l, _)| l.protocol == Protocol::Tcp)
+                .map(|(l, _)| l.port.to_string())
+                .collect();
+            let help = if known.is_empty() {
+                format!("add `listen = [tcp({port})]`")
+            } else {
+                format!("it listens on {}", known.join(", "))
+            };
+            let message = format!("the service does not listen on port {port}");
+            let place = arguments.get("port").map_or(value.span, |port| port.span);
+            self.report(Diagnostic::new(codes::HEALTH_PORT, place, message, help));
+        }
+        Some(match call.name {
+            "http" => {
+                let path = arguments
+                    .get("path")
+                    .and_then(Value::as_text)
+                    .unwrap_or("/");
+                Health::Http {
+                    port,
+                    path: path.to_owned(),
+                    within_ms,
+                }
+            }
+            _ => Health::Tcp { port, within_ms },
+        })
+    }
+}
+
+/// The ports of a list of `tcp(…)` and `udp(…)`.
+fn ports(list: Option<&Value>) -> Vec<(Port, Span)> {
+    list.map_or(&[][..], Value::elements)
+        .iter()
+        .filter_map(|value| {
+            let call = value.as_call()?;
+            let protocol = if call.name == "udp" {
+                Protocol::Udp
+            } else {
+                Protocol::Tcp
+            };
+            let port = call.arguments.first()?.value.as_number()?;
+            Some((
+                Port {
+                    protocol,
+                    port: u16::try_from(port).ok()?,
+                },
+                value.span,
+            ))
+        })
+        .collect()
+}

@@ -1,0 +1,522 @@
+//! Forms that texts must have.
+
+use super::Rule;
+use crate::codes;
+
+/// What is wrong with a text.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) code: &'static str,
+    /// Continues "`text` …".
+    pub(crate) message: String,
+    pub(crate) help: String,
+    /// The text as it was probably meant.
+    pub(crate) better: Option<String>,
+}
+
+fn problem(code: &'static str, message: &str, help: impl Into<String>) -> Result<(), Problem> {
+    Err(Problem {
+        code,
+        message: message.into(),
+        help: help.into(),
+        better: None,
+    })
+}
+
+fn form(rule: &Rule) -> Result<(), Problem> {
+    problem(
+        codes::BAD_TEXT,
+        &format!("is not {}", rule.name),
+        format!("an example: \"{}\"", rule.example),
+    )
+}
+
+/// Any text without NUL.
+pub(crate) const TEXT: Rule = Rule {
+    name: "a text",
+    example: "text",
+    check: plain,
+};
+
+fn plain(text: &str) -> Result<(), Problem> {
+    if text.contains('\0') {
+        return problem(codes::BAD_TEXT, "holds a NUL character", "take it out");
+    }
+    Ok(())
+}
+
+/// A program's argument: any text without NUL.
+pub(crate) const ARGUMENT: Rule = Rule {
+    name: "an argument",
+    example: "-v",
+    check: plain,
+};
+
+/// The target of a symbolic link.
+pub(crate) const TARGET: Rule = Rule {
+    name: "a link's target",
+    example: "/usr/bin/sh",
+    check: target,
+};
+
+fn target(text: &str) -> Result<(), Problem> {
+    if text.is_empty() || text.len() > 4095 {
+        return problem(
+            codes::BAD_PATH,
+            "cannot be a link's target",
+            "give 1 to 4095 bytes",
+        );
+    }
+    plain(text)
+}
+
+/// A path inside an image.
+pub(crate) const PATH: Rule = Rule {
+    name: "an absolute path",
+    example: "/srv/www",
+    check: path,
+};
+
+fn path(text: &str) -> Result<(), Problem> {
+    if !text.starts_with('/') {
+        return Err(Problem {
+            code: codes::BAD_PATH,
+            message: "is not an absolute path".into(),
+            help: "begin it with `/`".into(),
+            better: Some(format!("/{text}")),
+        });
+    }
+    if text == "/" {
+        return problem(
+            codes::BAD_PATH,
+            "is the root itself",
+            "name something below it",
+        );
+    }
+    parts(&text[1..], codes::BAD_PATH)
+}
+
+/// The first word of a command.
+pub(crate) const PROGRAM: Rule = Rule {
+    name: "a program",
+    example: "/usr/bin/app",
+    check: path,
+};
+
+/// A directory inside an image, or its root.
+pub(crate) const DIRECTORY: Rule = Rule {
+    name: "an absolute path",
+    example: "/srv/www",
+    check: directory,
+};
+
+fn directory(text: &str) -> Result<(), Problem> {
+    if text == "/" { Ok(()) } else { path(text) }
+}
+
+/// A glob of absolute paths.
+pub(crate) const GLOB: Rule = Rule {
+    name: "a pattern of paths",
+    example: "/usr/share/zoneinfo/**",
+    check: path,
+};
+
+/// A path beside the spec.
+pub(crate) const SOURCE: Rule = Rule {
+    name: "a relative path",
+    example: "site",
+    check: source,
+};
+
+fn source(text: &str) -> Result<(), Problem> {
+    if text.starts_with('/') || text.starts_with('~') {
+        return problem(
+            codes::BAD_SOURCE,
+            "is not below the spec's folder",
+            "copy it beside the spec and name it by a relative path",
+        );
+    }
+    if text.split('/').any(|part| part == "..") {
+        return problem(
+            codes::BAD_SOURCE,
+            "leads out of the spec's folder",
+            "copy it into the folder and name it without `..`",
+        );
+    }
+    if text.is_empty() {
+        return problem(
+            codes::BAD_SOURCE,
+            "is empty",
+            "name a file or folder beside the spec",
+        );
+    }
+    parts(text, codes::BAD_SOURCE)
+}
+
+/// The parts of a path between its slashes.
+fn parts(text: &str, code: &'static str) -> Result<(), Problem> {
+    if text.len() > 4000 || text.split('/').any(|part| part.len() > 255) {
+        return problem(
+            code,
+            "is too long",
+            "a path has 4000 bytes at most, each part 255",
+        );
+    }
+    if text.chars().any(|c| c == '\0' || c == '\n') {
+        return problem(
+            code,
+            "holds a character that a path cannot have",
+            "take it out",
+        );
+    }
+    if text.split('/').any(|part| part.is_empty()) {
+        return problem(
+            code,
+            "has an empty part",
+            "write one `/` between two parts and none last",
+        );
+    }
+    if text.split('/').any(|part| part == "." || part == "..") {
+        return problem(code, "holds `.` or `..`", "write the path without them");
+    }
+    Ok(())
+}
+
+/// A Debian package.
+pub(crate) const PACKAGE: Rule = Rule {
+    name: "a package name",
+    example: "nginx",
+    check: package,
+};
+
+/// Debian policy 5.6.1: lower-case letters, digits, `+`, `-`, `.`, at least two, alphanumeric first.
+fn package(text: &str) -> Result<(), Problem> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);
+    let first = text
+        .bytes()
+        .next()
+        .is_some_and(|b| b.is_ascii_alphanumeric());
+    if first && (2..=128).contains(&text.len()) && text.bytes().all(inner) {
+        return Ok(());
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower != text && package(&lower).is_ok() {
+        return Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "is not a package name".into(),
+            help: "package names are lower-case".into(),
+            better: Some(lower),
+        });
+    }
+    if text.contains(['=', '<', '>', ' ', ':', '/']) {
+        return problem(
+            codes::BAD_TEXT,
+            "is not a package name",
+            "give the name alone; `nos lock` pins versions, and hosts have one architecture",
+        );
+    }
+    form(&PACKAGE)
+}
+
+/// A kernel module.
+pub(crate) const MODULE: Rule = Rule {
+    name: "a module name",
+    example: "virtio_net",
+    check: module,
+};
+
+fn module(text: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    let short = text
+        .trim_end_matches(".zst")
+        .trim_end_matches(".xz")
+        .trim_end_matches(".ko");
+    if (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(())
+    } else if short != text && module(short).is_ok() {
+        Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "is a module's file, not its name".into(),
+            help: "leave the ending out".into(),
+            better: Some(short.into()),
+        })
+    } else {
+        form(&MODULE)
+    }
+}
+
+/// One word of the kernel's command line.
+pub(crate) const CMDLINE: Rule = Rule {
+    name: "a kernel option",
+    example: "mitigations=off",
+    check: cmdline,
+};
+
+fn cmdline(text: &str) -> Result<(), Problem> {
+    if text.contains(|c: char| c.is_ascii_whitespace()) {
+        return problem(
+            codes::BAD_TEXT,
+            "holds white space",
+            "make each word of the command line an element of its own",
+        );
+    }
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    if printable && (1..=256).contains(&text.len()) {
+        Ok(())
+    } else {
+        form(&CMDLINE)
+    }
+}
+
+/// An environment variable.
+pub(crate) const VARIABLE: Rule = Rule {
+    name: "a variable's name",
+    example: "LANG",
+    check: variable,
+};
+
+fn variable(text: &str) -> Result<(), Problem> {
+    let word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let first = text.starts_with(|c: char| !c.is_ascii_digit());
+    if word && first && text.len() <= 128 {
+        Ok(())
+    } else {
+        form(&VARIABLE)
+    }
+}
+
+/// A Linux capability.
+pub(crate) const CAPABILITY: Rule = Rule {
+    name: "a capability",
+    example: "CAP_NET_RAW",
+    check: capability,
+};
+
+/// capabilities(7), in the order of their numbers.
+const CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+fn capability(text: &str) -> Result<(), Problem> {
+    if CAPABILITIES.contains(&text) {
+        return Ok(());
+    }
+    let upper = text.to_ascii_uppercase();
+    let full = if upper.starts_with("CAP_") {
+        upper
+    } else {
+        format!("CAP_{upper}")
+    };
+    let near = CAPABILITIES
+        .iter()
+        .find(|known| **known == full)
+        .copied()
+        .or_else(|| crate::suggest::nearest(&full, CAPABILITIES.iter().copied()));
+    Err(Problem {
+        code: codes::BAD_TEXT,
+        message: "is not a capability".into(),
+        help: match near {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "capabilities(7) lists them; an example: \"CAP_NET_RAW\"".into(),
+        },
+        better: near.map(str::to_owned),
+    })
+}
+
+/// Permission bits in octal.
+pub(crate) const MODE: Rule = Rule {
+    name: "a file mode",
+    example: "0755",
+    check: mode,
+};
+
+fn mode(text: &str) -> Result<(), Problem> {
+    let octal = text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    if octal && matches!(text.len(), 3 | 4) && !(text.len() == 4 && text.as_bytes()[0] > b'1') {
+        return Ok(());
+    }
+    if octal && text.len() == 4 {
+        return problem(
+            codes::BAD_TEXT,
+            "sets the user or group on execution",
+            "services run with no_new_privs, where such bits do nothing; write \"0755\"",
+        );
+    }
+    form(&MODE)
+}
+
+/// An address with its prefix length.
+pub(crate) const NETWORK_ADDRESS: Rule = Rule {
+    name: "an address with its prefix",
+    example: "192.0.2.7/24",
+    check: network_address,
+};
+
+fn network_address(text: &str) -> Result<(), Problem> {
+    use std::net::IpAddr;
+    let Some((address, prefix)) = text.split_once('/') else {
+        return match text.parse::<IpAddr>() {
+            Ok(address) => Err(Problem {
+                code: codes::BAD_TEXT,
+                message: "has no prefix length".into(),
+                help: "say how many bits name the network".into(),
+                better: Some(format!(
+                    "{text}/{}",
+                    if address.is_ipv4() { 24 } else { 64 }
+                )),
+            }),
+            Err(_) => form(&NETWORK_ADDRESS),
+        };
+    };
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return form(&NETWORK_ADDRESS),
+    };
+    match prefix.parse::<u8>() {
+        Ok(length) if length <= most && length.to_string() == prefix => Ok(()),
+        _ => problem(
+            codes::BAD_TEXT,
+            "has a wrong prefix length",
+            format!("it is a number from 0 to {most}"),
+        ),
+    }
+}
+
+/// An address.
+pub(crate) const ADDRESS: Rule = Rule {
+    name: "an IP address",
+    example: "192.0.2.1",
+    check: address,
+};
+
+fn address(text: &str) -> Result<(), Problem> {
+    match text.parse::<std::net::IpAddr>() {
+        Ok(_) => Ok(()),
+        Err(_) => form(&ADDRESS),
+    }
+}
+
+/// A network interface.
+pub(crate) const INTERFACE: Rule = Rule {
+    name: "an interface name",
+    example: "eth0",
+    check: interface,
+};
+
+fn interface(text: &str) -> Result<(), Problem> {
+    let fits = text
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':');
+    let dots = text == "." || text == "..";
+    if fits && !dots && (1..=15).contains(&text.len()) {
+        Ok(())
+    } else {
+        form(&INTERFACE)
+    }
+}
+
+/// A Debian release.
+pub(crate) const SUITE: Rule = Rule {
+    name: "a release's code name",
+    example: "trixie",
+    check: suite,
+};
+
+fn suite(text: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if matches!(text, "stable" | "testing" | "oldstable" | "unstable") {
+        return problem(
+            codes::BAD_TEXT,
+            "means another release every few years",
+            "give the code name, such as \"trixie\"",
+        );
+    }
+    if (1..=32).contains(&text.len()) && text.bytes().all(fits) {
+        Ok(())
+    } else {
+        form(&SUITE)
+    }
+}
+
+/// The address of a package mirror.
+pub(crate) const MIRROR: Rule = Rule {
+    name: "a web address",
+    example: "https://mirror.example/debian",
+    check: mirror,
+};
+
+fn mirror(text: &str) -> Result<(), Problem> {
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
+    let graphic = text.bytes().all(|b| b.is_ascii_graphic());
+    match rest {
+        Some(rest) if graphic && !rest.is_empty() && !rest.starts_with('/') => Ok(()),
+        _ => form(&MIRROR),
+    }
+}
+
+/// An HTTP request path.
+pub(crate) const REQUEST: Rule = Rule {
+    name: "a request path",
+    example: "/health",
+    check: request,
+};
+
+fn request(text: &str) -> Result<(), Problem> {
+    if !text.starts_with('/') {
+        return Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "is not a request path".into(),
+            help: "begin it with `/`".into(),
+            better: Some(format!("/{text}")),
+        });
+    }
+    let graphic = text.bytes().all(|b| b.is_ascii_graphic());
+    if graphic && text.len() <= 1024 {
+        Ok(())
+    } else {
+        form(&REQUEST)
+    }
+}

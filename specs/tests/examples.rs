@@ -1,0 +1,37 @@
+//! The examples of the tree are specs without a flaw.
+
+use nos_specs::{NoFiles, check, render};
+use std::path::Path;
+
+fn example(name: &str) -> nos_specs::Checked {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../examples/{name}/{name}.nos"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let checked = check(&format!("{name}.nos"), &text, &NoFiles);
+    let shown = render(&checked.diagnostics, &checked.sources, false, 100);
+    assert!(checked.diagnostics.is_empty(), "{shown}");
+    for mention in &checked.mentions {
+        if mention.kind != nos_specs::MentionKind::Package {
+            let beside = path.with_file_name(&mention.name);
+            assert!(beside.exists(), "{} is not there", beside.display());
+        }
+    }
+    checked
+}
+
+#[test]
+fn the_examples_are_clean() {
+    for name in ["hello", "web", "cache"] {
+        assert_eq!(example(name).systems.len(), 1);
+    }
+}
+
+#[test]
+fn a_port_below_1024_brings_the_capability_to_bind_it() {
+    let web = example("web");
+    let service = &web.systems[0].services[0];
+    assert_eq!(service.capabilities, ["CAP_NET_BIND_SERVICE"]);
+    assert!(service.uid.unwrap() >= 1000);
+    let cache = example("cache");
+    assert!(cache.systems[0].services[0].capabilities.is_empty());
+    assert_eq!(cache.systems[0].disk.state_bytes, Some(64 << 20));
+}
