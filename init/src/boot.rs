@@ -8,6 +8,7 @@ use crate::net::resolv;
 use crate::service::spawn::{self, IMAGES, STATE};
 use crate::service::supervisor::{self, Supervisor};
 use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES, READ_ONLY};
+use crate::sys::process;
 use crate::sys::socket::{self, Netlink};
 use crate::sys::{self, Errno, Fd, file, wait};
 use crate::{debug, log, say};
@@ -95,6 +96,8 @@ fn at(what: &str) -> impl FnOnce(Errno) -> BootError {
 /// What makes the machine useless; everything else is said and survived.
 pub fn boot(begun_ns: u64) -> Result<Machine> {
     let signals = wait::signals().map_err(at("signals"))?;
+    // Modes mean what they say; services get a mask of their own.
+    process::set_umask(0);
     mount_kernel_file_systems()?;
     let _ = log::open_console();
     let command_line = file::read_text("/proc/cmdline").unwrap_or_default();
@@ -109,15 +112,18 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     if let Err(error) = sys::reboot(sys::Reboot::DeliverKeys) {
         debug!("ctrl-alt-del is not ours: {error}");
     }
-    let devices = socket::netlink(Netlink::Devices).map_err(at("device events"))?;
     make_shared_files(&manifest.host)?;
+    let devices = socket::netlink(Netlink::Devices).map_err(at("device events"))?;
+    let mut network = Network::start(manifest.network.clone(), &manifest.host)
+        .map_err(at("loopback network"))?;
     for path in &manifest.modules {
         load_module(path);
+        // The network's answers travel while the modules for the disks are loaded.
+        network.look_for_interface();
+        network.receive(sys::now_ns() / 1_000_000);
     }
     debug!("modules loaded");
 
-    let network =
-        Network::start(manifest.network.clone(), &manifest.host).map_err(at("loopback network"))?;
     let disks = open_images(&manifest.images, &devices)?;
     if manifest.state {
         mount_state(&disks)?;

@@ -169,7 +169,9 @@ fn prepare_root(service: &Service) -> Result<(), Trouble> {
     let devices = mount::detached_copy(DEVICES).map_err(at(DEVICES))?;
     let mut files = Vec::new();
     for (from, to) in SHARED_FILES {
-        files.push((mount::detached_copy(from).map_err(at(from))?, to));
+        let tree = mount::detached_copy(from).map_err(at(from))?;
+        mount::restrict_to_reading(&tree).map_err(at(from))?;
+        files.push((tree, to));
     }
     let mut directories = Vec::new();
     for path in &service.state {

@@ -72,6 +72,34 @@ pub fn detached_copy(path: &str) -> Result<Fd> {
     .map(Fd::own)
 }
 
+/// Makes a detached mount read-only, with nothing set-user-id, no devices and nothing to run,
+/// whoever looks at it and however the file system itself is mounted.
+///
+/// # Errors
+/// What the kernel says.
+pub fn restrict_to_reading(tree: &Fd) -> Result<()> {
+    let all = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC;
+    // struct mount_attr: set, clear, propagation, user namespace.
+    let attributes = [all, 0, 0, 0];
+    // SAFETY: the path is zero-terminated, the attributes are as long as is said.
+    unsafe {
+        call(
+            libc::SYS_mount_setattr,
+            &[
+                tree.argument(),
+                c"".as_ptr() as usize,
+                libc::AT_EMPTY_PATH as usize,
+                attributes.as_ptr() as usize,
+                size_of_val(&attributes),
+            ],
+        )
+        .map(drop)
+    }
+}
+
 /// Attaches a detached mount at a path, without following a link there.
 ///
 /// # Errors
