@@ -43,7 +43,8 @@ fn make_tree(root: &Path) {
         let folder = root.join(format!("{:02}/{:03}", i % FOLDERS % 30, i % FOLDERS));
         std::fs::create_dir_all(&folder).unwrap();
         // Mostly small, a few large, 6.2 kB on average.
-        let size = 200 + numbers.next() % 4000 + (numbers.next() % 20) / 19 * (numbers.next() % 160_000);
+        let size =
+            200 + numbers.next() % 4000 + (numbers.next() % 20) / 19 * (numbers.next() % 160_000);
         let mut bytes = vec![0; usize::try_from(size).unwrap()];
         numbers.fill(&mut bytes);
         std::fs::write(folder.join(format!("file-{i}.c")), bytes).unwrap();
@@ -87,7 +88,11 @@ fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("20,000 files");
     group.sample_size(10);
     group.bench_function("add", |b| {
-        b.iter_batched(|| fresh(&base), |(dir, store)| (add(&store), dir, store), BatchSize::PerIteration);
+        b.iter_batched(
+            || fresh(&base),
+            |(dir, store)| (add(&store), dir, store),
+            BatchSize::PerIteration,
+        );
     });
     let (dir, store) = fresh(&base);
     let digest = add(&store);
@@ -96,7 +101,9 @@ fn benches(c: &mut Criterion) {
         let no_cache = ImportOptions { no_cache: true };
         b.iter(|| store.import_folder(&tree, &no_cache).unwrap());
     });
-    group.bench_function("read the tree's listing", |b| b.iter(|| store.read_tree(&digest).unwrap()));
+    group.bench_function("read the tree's listing", |b| {
+        b.iter(|| store.read_tree(&digest).unwrap())
+    });
     group.finish();
 
     let mut group = c.benchmark_group("1 GiB");
@@ -114,7 +121,11 @@ fn benches(c: &mut Criterion) {
     let mut group = c.benchmark_group("tree and 1 GiB");
     group.sample_size(10);
     group.bench_function("verify", |b| {
-        b.iter(|| store.verify(&VerifyOptions::default(), &mut |_| {}).unwrap());
+        b.iter(|| {
+            store
+                .verify(&VerifyOptions::default(), &mut |_| {})
+                .unwrap()
+        });
     });
     group.finish();
 
@@ -127,7 +138,9 @@ fn benches(c: &mut Criterion) {
     c.bench_function("open and find one result", |b| {
         b.iter(|| Store::open(dir.path()).unwrap().result(&key).unwrap());
     });
-    c.bench_function("find one result", |b| b.iter(|| store.result(&key).unwrap()));
+    c.bench_function("find one result", |b| {
+        b.iter(|| store.result(&key).unwrap())
+    });
     c.bench_function("key of ten fields", |b| {
         b.iter(|| {
             (0..10)

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod archive;
 mod cache;
 mod closure;
 #[cfg(test)]
@@ -32,11 +33,13 @@ mod object;
 mod results;
 mod roots;
 mod session;
+mod sign;
 mod store;
 mod verify;
 mod walk;
 
 pub use action::{ActionKey, ActionResult, KeyBuilder, Output};
+pub use archive::{ExportReport, ImportReport, Trust};
 pub use digest::{Blob, Digest, DigestError};
 pub use download::PartialDownload;
 pub use error::{Result, StoreError};
@@ -45,5 +48,6 @@ pub use import::ImportOptions;
 pub use listing::MAX_LISTING_BYTES;
 pub use object::{MAX_READ_BYTES, ObjectWriter};
 pub use roots::RootTarget;
+pub use sign::{KeyError, PublicKey, SecretKey};
 pub use store::{Options, Store};
 pub use verify::{Problem, VerifyEvent, VerifyOptions, VerifyReport};
