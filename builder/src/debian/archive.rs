@@ -45,7 +45,7 @@ pub(crate) fn load(
     old: Option<&Lock>,
 ) -> Result<Vec<Suite>, DebianError> {
     let mirror = env.mirror.clone()?;
-    let transport = Transport::new();
+    let transport = Transport::new(env.connections);
     let loader = Loader {
         env,
         mirror,

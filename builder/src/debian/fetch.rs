@@ -62,7 +62,7 @@ pub fn fetch<'n>(
             .then_with(|| a.name.cmp(&b.name))
     });
     let mirror = env.mirror.clone()?;
-    let transport = Transport::new();
+    let transport = Transport::new(env.connections);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let failures = Mutex::new(Vec::new());

@@ -128,6 +128,9 @@ pub struct Mirror {
 /// Why there is no mirror.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MirrorError {
+    /// The caller wants nothing to be fetched.
+    #[error("the network is not to be used; leave out --offline once to fetch what is missing")]
+    Offline,
     /// No source names one.
     #[error(
         "no Debian mirror is known; name one in the spec (mirror = \"…\"), in NOS_DEBIAN_MIRROR, \

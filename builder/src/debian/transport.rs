@@ -3,10 +3,17 @@
 
 use super::error::TransportError;
 use super::mirror::Base;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -74,19 +81,25 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new() -> Self {
+    /// For `connections` files at once: each keeps its connection, so that names are looked up
+    /// and secrets agreed on once and not for every file.
+    pub(crate) fn new(connections: usize) -> Self {
         // The proxy comes from the environment, as ureq reads it. Redirects are followed within
         // HTTP only: no other scheme is compiled in.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
+            .timeout_resolve(Some(CONNECT_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(READ_TIMEOUT))
             .timeout_per_read(Some(READ_TIMEOUT))
             .max_redirects(5)
+            .max_idle_connections(2 * connections)
+            .max_idle_connections_per_host(connections)
             .user_agent(concat!("nos/", env!("CARGO_PKG_VERSION")))
             .build();
+        let connector = DefaultConnector::default();
         Self {
-            agent: config.into(),
+            agent: ureq::Agent::with_parts(config, connector, OneLookup::default()),
         }
     }
 
@@ -171,6 +184,35 @@ impl Transport {
                 reason: error.to_string(),
             }),
         }
+    }
+}
+
+/// Looks each host up once. ureq alone would do it for every request, even on a connection that
+/// is open already, and many name servers drop what comes so fast.
+#[derive(Debug, Default)]
+struct OneLookup {
+    resolver: DefaultResolver,
+    known: Mutex<BTreeMap<String, Vec<SocketAddr>>>,
+}
+
+impl Resolver for OneLookup {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = format!("{:?} {:?}", uri.scheme_str(), uri.authority());
+        // Held while looking up: those who wait for the same host find it known.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(addresses) = known.get(&host) {
+            let mut found = self.empty();
+            addresses.iter().for_each(|address| found.push(*address));
+            return Ok(found);
+        }
+        let found = self.resolver.resolve(uri, config, timeout)?;
+        known.insert(host, found.iter().copied().collect());
+        Ok(found)
     }
 }
 
@@ -272,7 +314,7 @@ mod tests {
             full.display()
         );
         std::fs::write(&list, text).unwrap();
-        let transport = Transport::new();
+        let transport = Transport::new(1);
         let bytes = transport
             .read(&Base::List(list.clone()), "file", 100)
             .unwrap();
