@@ -95,7 +95,8 @@ fn bytes_are_pinned() {
             8 MiB: 2 extents, 45056 bytes, 3933f42c2add1436
           256 MiB: 4 extents, 188416 bytes, 485c9f03874d004f
         20480 MiB: 25 extents, 4464640 bytes, fb08be64bff2b938
-    "#]].assert_eq(&text);
+    "#]]
+    .assert_eq(&text);
 }
 
 #[test]
@@ -369,4 +370,76 @@ fn it_can_be_resized() {
         );
         assert_clean(e2fsck, &path, &format!("{from} to {to} bytes"));
     }
+}
+
+/// Mounts an image at `folder/mount` while `work` runs; says whether mounting worked.
+fn with_mount(image: &Path, folder: &Path, work: impl FnOnce(&Path)) -> bool {
+    let at = folder.join("mount");
+    std::fs::create_dir_all(&at).unwrap();
+    let mount = Command::new("mount")
+        .args(["-o", "loop"])
+        .args([image, &at])
+        .output();
+    if !mount.is_ok_and(|output| output.status.success()) {
+        return false;
+    }
+    // Unmount before judging, or a failure would leave it mounted.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&at)));
+    assert!(Command::new("umount").arg(&at).status().unwrap().success());
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+    true
+}
+
+#[test]
+fn the_kernel_mounts_it_and_replays_its_journal() {
+    let test = "the_kernel_mounts_it_and_replays_its_journal";
+    let mke2fs = tool(["mke2fs", "/usr/sbin/mke2fs", "/sbin/mke2fs"], test);
+    let (Some(e2fsck), Some(mke2fs)) = (e2fsck(test), mke2fs) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let [control, path, crashed] =
+        ["control", "fs", "crashed"].map(|name| folder.path().join(name));
+    File::create(&control).unwrap().set_len(16 * MIB).unwrap();
+    assert!(
+        Command::new(mke2fs)
+            .args(["-q", "-t", "ext4"])
+            .arg(&control)
+            .status()
+            .unwrap()
+            .success()
+    );
+    if !with_mount(&control, folder.path(), |_| {}) {
+        eprintln!("SKIPPED {test}: this user cannot mount an ext4 image");
+        return;
+    }
+    image(&path, &file_system(64 * MIB), true);
+    let work = |mount: &Path| {
+        for i in 0..300 {
+            let dir = mount.join(format!("dir{}", i % 7));
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(dir.join(format!("file{i}")), vec![i as u8; 1000 * (i % 50)]).unwrap();
+        }
+        File::open(mount.join("dir0/file0"))
+            .unwrap()
+            .sync_all()
+            .unwrap();
+        // What a power cut now would leave: the journal holds what is not yet in its place.
+        std::fs::copy(&path, &crashed).unwrap();
+        std::fs::remove_dir_all(mount.join("dir1")).unwrap();
+    };
+    assert!(with_mount(&path, folder.path(), work), "mounting ours");
+    assert_clean(e2fsck, &path, "after use");
+    let check = |mount: &Path| {
+        assert!(mount.join("dir0/file0").exists());
+        assert!(mount.join("lost+found").exists());
+        std::fs::write(mount.join("later"), b"more").unwrap();
+    };
+    assert!(
+        with_mount(&crashed, folder.path(), check),
+        "mounting after a power cut"
+    );
+    assert_clean(e2fsck, &crashed, "after replay");
 }
