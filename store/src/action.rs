@@ -326,3 +326,98 @@ impl Reader<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> ActionResult {
+        let digest = Digest([7; 32]);
+        let mut result = ActionResult::with_output("tree", Output::Tree(digest));
+        let blob = Blob { digest, size: 9 };
+        result.outputs.insert("deb".into(), Output::Object(blob));
+        result.facts.insert("version".into(), "1.2-3".into());
+        result
+    }
+
+    fn key() -> ActionKey {
+        KeyBuilder::new("test/1").finish()
+    }
+
+    #[test]
+    fn keys_and_results_are_pinned() {
+        // A change here means that nothing built before is found again.
+        let key = KeyBuilder::new("test/1")
+            .bytes("b", b"x")
+            .text("t", "x")
+            .number("n", 1)
+            .digest("d", &Digest([1; 32]))
+            .list("l", &["a", "bc"])
+            .finish();
+        assert_eq!(
+            key.to_string(),
+            "291ee1a21486f849ba276abd45192d075909134699549a93b53c9426324ee8c8"
+        );
+        let bytes = sample().encode(&key).unwrap();
+        assert_eq!(
+            Digest::of(&bytes).to_string(),
+            "b051f2b189affd33fda4146114026c94069ede9eb14f5cbd5ce17ae7d54e06c5"
+        );
+    }
+
+    #[test]
+    fn different_fields_give_different_keys() {
+        let new = || KeyBuilder::new("d");
+        let keys = [
+            KeyBuilder::new("").finish(),
+            new().finish(),
+            new().text("", "").finish(),
+            new().bytes("", b"").finish(),
+            new().text("a", "bc").finish(),
+            new().text("ab", "c").finish(),
+            new().text("a", "b").text("c", "d").finish(),
+            new().text("c", "d").text("a", "b").finish(),
+            new().list("a", &["b", "c"]).finish(),
+            new().list("a", &["bc"]).finish(),
+            new().list("a", &["bc", ""]).finish(),
+            new().list::<&str>("a", &[]).finish(),
+            new().number("a", 0).finish(),
+            new().digest("a", &Digest([0; 32])).finish(),
+        ];
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
+
+    #[test]
+    fn damaged_and_foreign_results_are_refused() {
+        let bytes = sample().encode(&key()).unwrap();
+        assert_eq!(ActionResult::decode(&bytes, &key()).unwrap(), sample());
+        assert!(ActionResult::decode(&bytes, &KeyBuilder::new("x").finish()).is_err());
+        for at in 0..bytes.len() {
+            assert!(ActionResult::decode(&bytes[..at], &key()).is_err());
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(ActionResult::decode(&bad, &key()).is_err(), "byte {at}");
+        }
+    }
+
+    proptest! {
+        /// With a right checksum, so that the parser behind it is reached.
+        #[test]
+        fn any_body_is_refused_or_canonical(
+            cut in 0usize..200, at in 0usize..200, with in any::<u8>()
+        ) {
+            let whole = sample().encode(&key()).unwrap();
+            let mut bytes = whole[..whole.len() - 32].to_vec();
+            let at = at % bytes.len();
+            bytes[at] = with;
+            bytes.truncate(bytes.len() - cut % 8);
+            let checksum = Digest::of(&bytes);
+            bytes.extend_from_slice(&checksum.0);
+            if let Ok(result) = ActionResult::decode(&bytes, &key()) {
+                prop_assert_eq!(result.encode(&key()).unwrap(), bytes);
+            }
+        }
+    }
+}

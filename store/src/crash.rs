@@ -76,7 +76,7 @@ fn a_disk_that_fills_at_any_change_leaves_a_whole_store() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("source");
     make_source(&source);
-    let mut changes = 0;
+    let mut changes = 0usize;
     loop {
         let path = dir.path().join(format!("store-{changes}"));
         std::fs::create_dir(&path).unwrap();
@@ -105,7 +105,7 @@ fn a_collection_stopped_at_any_change_leaves_a_whole_store() {
     let source = dir.path().join("source");
     make_source(&source);
     for keep_root in [true, false] {
-        let mut changes = 0;
+        let mut changes = 0usize;
         loop {
             let path = dir.path().join(format!("store-{keep_root}-{changes}"));
             let store = open_quick(&path);
@@ -162,4 +162,49 @@ fn sources_that_change_while_they_are_read_are_refused() {
     // A file whose length is not what its status says is one that grows under our hands.
     let error = store.add_file("/proc/self/status").unwrap_err();
     assert!(matches!(error, StoreError::Changed { .. }), "{error}");
+}
+
+/// The changes between the last that starts with `from` before one that starts with `to`.
+fn between<'a>(log: &'a [String], from: &str, to: &str) -> &'a [String] {
+    let end = log.iter().position(|op| op.starts_with(to)).unwrap();
+    let start = log[..end].iter().rposition(|op| op.starts_with(from));
+    &log[start.unwrap()..end]
+}
+
+#[test]
+fn names_become_visible_only_after_what_they_name_is_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    make_source(&source);
+    let path = dir.path().join("store");
+    std::fs::create_dir(&path).unwrap();
+    let faults = Faults::after(usize::MAX);
+    let store = open_faulty(&path, &faults).unwrap();
+    scenario(&store, &source).unwrap();
+    let log = faults.log();
+    let synced = |ops: &[String]| ops.iter().any(|op| op.starts_with("sync "));
+    assert!(synced(between(&log, "link objects/", "link results/")));
+    assert!(
+        synced(between(&log, "write", "link results/")),
+        "the result itself"
+    );
+    assert!(synced(between(&log, "link results/", "link roots/")));
+    let root = log.iter().position(|op| op == "link roots/root").unwrap();
+    assert_eq!(log[root + 1], "sync-dir roots");
+    let replaced = log
+        .iter()
+        .rposition(|op| op == "rename roots/root")
+        .unwrap();
+    assert_eq!(log[replaced + 1], "sync-dir roots");
+
+    store.remove_root("root").unwrap();
+    drop(store);
+    let faults = Faults::after(usize::MAX);
+    let store = open_faulty(&path, &faults).unwrap();
+    store.gc(&GcOptions::default(), &mut |_| {}).unwrap();
+    assert!(synced(between(
+        &faults.log(),
+        "remove results/",
+        "remove objects/"
+    )));
 }

@@ -153,7 +153,7 @@ impl Fs {
 
     /// Makes a folder if there is none.
     pub(crate) fn make_dir(&self, rel: &str) -> Result<()> {
-        self.step(rel)?;
+        self.step("mkdir", rel)?;
         match rustix::fs::mkdirat(&self.root, rel, Mode::from_raw_mode(0o777)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(e) => Err(e).context("create", self.full(rel)),
@@ -164,7 +164,7 @@ impl Fs {
     ///
     /// `near` is the folder it will live in, or one beside it.
     pub(crate) fn temp(&self, near: &str) -> Result<Temp> {
-        self.step(near)?;
+        self.step("temp", near)?;
         let mode = READ_ONLY;
         if !self.no_unnamed.load(Ordering::Relaxed) {
             let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
@@ -215,7 +215,7 @@ impl Fs {
     ///
     /// The file becomes read-only. The folder above `rel` is made where it is missing.
     pub(crate) fn link(&self, temp: &Temp, rel: &str) -> Result<Linked> {
-        self.step(rel)?;
+        self.step("link", rel)?;
         self.make_read_only(temp, rel)?;
         let mut made_parent = false;
         loop {
@@ -294,7 +294,7 @@ impl Fs {
 
     /// Renames a file over whatever has the new name.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        self.step(to)?;
+        self.step("rename", to)?;
         let none = RenameFlags::empty();
         rustix::fs::renameat_with(&self.root, from, &self.root, to, none)
             .context("replace", self.full(to))
@@ -302,7 +302,7 @@ impl Fs {
 
     /// Removes a file; `false` where there was none.
     pub(crate) fn remove(&self, rel: &str) -> Result<bool> {
-        self.step(rel)?;
+        self.step("remove", rel)?;
         match rustix::fs::unlinkat(&self.root, rel, AtFlags::empty()) {
             Ok(()) => Ok(true),
             Err(Errno::NOENT) => Ok(false),
@@ -312,7 +312,7 @@ impl Fs {
 
     /// Opens a file to read and write, creating it (empty) where there is none.
     pub(crate) fn open_rw(&self, rel: &str) -> Result<File> {
-        self.step(rel)?;
+        self.step("open", rel)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(0o666);
         rustix::fs::openat(&self.root, rel, flags, mode)
@@ -322,7 +322,7 @@ impl Fs {
 
     /// Creates a file that must not exist; `None` where it does.
     pub(crate) fn create_new(&self, rel: &str) -> Result<Option<File>> {
-        self.step(rel)?;
+        self.step("create", rel)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         match rustix::fs::openat(&self.root, rel, flags, Mode::from_raw_mode(0o666)) {
             Ok(fd) => Ok(Some(fd.into())),
@@ -333,7 +333,7 @@ impl Fs {
 
     /// Writes to a file of the store.
     pub(crate) fn write(&self, file: &mut File, bytes: &[u8]) -> Result<()> {
-        self.step("")?;
+        self.step("write", "")?;
         file.write_all(bytes).context("write to", &self.path)
     }
 
@@ -344,7 +344,7 @@ impl Fs {
 
     /// Makes everything written so far to the store's file system outlast a power cut.
     pub(crate) fn sync_all(&self) -> Result<()> {
-        self.step("")?;
+        self.step("sync", "")?;
         #[cfg(test)]
         if self.faults.is_some() {
             // Counted as a change, but not waited for.
@@ -355,7 +355,7 @@ impl Fs {
 
     /// Makes the names in a folder outlast a power cut.
     pub(crate) fn sync_dir(&self, rel: &str) -> Result<()> {
-        self.step(rel)?;
+        self.step("sync-dir", rel)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.root, rel, flags, Mode::empty())
             .and_then(rustix::fs::fsync)
@@ -365,14 +365,16 @@ impl Fs {
     #[cfg(not(test))]
     #[inline]
     #[allow(clippy::unused_self)]
-    fn step(&self, _rel: &str) -> Result<()> {
+    fn step(&self, _operation: &str, _rel: &str) -> Result<()> {
         Ok(())
     }
 
     #[cfg(test)]
-    fn step(&self, rel: &str) -> Result<()> {
+    fn step(&self, operation: &str, rel: &str) -> Result<()> {
         match &self.faults {
-            Some(faults) => faults.step().context("write to", self.full(rel)),
+            Some(faults) => faults
+                .step(operation, rel)
+                .context("write to", self.full(rel)),
             None => Ok(()),
         }
     }
@@ -410,26 +412,35 @@ pub(crate) mod faults {
     //! Failing on purpose, at a chosen change.
 
     use std::io;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
-    /// Lets a number of changes pass and then refuses all, as a full disk or a dead process does.
+    /// Lets a number of changes pass and then refuses all, as a full disk or a dead process does;
+    /// remembers those that passed.
     pub(crate) struct Faults {
-        left: AtomicU64,
+        limit: usize,
+        log: Mutex<Vec<String>>,
     }
 
     impl Faults {
-        pub(crate) fn after(changes: u64) -> std::sync::Arc<Self> {
-            std::sync::Arc::new(Self {
-                left: AtomicU64::new(changes),
+        pub(crate) fn after(changes: usize) -> Arc<Self> {
+            Arc::new(Self {
+                limit: changes,
+                log: Mutex::default(),
             })
         }
 
-        pub(super) fn step(&self) -> io::Result<()> {
-            let take = |n: u64| n.checked_sub(1);
-            self.left
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-                .map(drop)
-                .map_err(|_| io::Error::from(io::ErrorKind::StorageFull))
+        /// The changes that passed: `OPERATION PATH` each.
+        pub(crate) fn log(&self) -> Vec<String> {
+            self.log.lock().unwrap().clone()
+        }
+
+        pub(super) fn step(&self, operation: &str, rel: &str) -> io::Result<()> {
+            let mut log = self.log.lock().unwrap();
+            if log.len() >= self.limit {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            log.push(format!("{operation} {rel}"));
+            Ok(())
         }
     }
 }

@@ -406,3 +406,213 @@ fn check_order(
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(text: &str) -> TreePath {
+        TreePath::new(text).unwrap()
+    }
+
+    fn node(mode: u16, kind: Kind<Blob>) -> Node<Blob> {
+        let metadata = Metadata::with_mode(mode);
+        Node { metadata, kind }
+    }
+
+    /// One of everything.
+    fn sample() -> Tree<Blob> {
+        let mut tree = Tree::new();
+        let blob = Blob {
+            digest: Digest([0xab; 32]),
+            size: 0x0102,
+        };
+        let mut file = node(0o4755, Kind::File(blob));
+        file.metadata.uid = 1000;
+        file.metadata.gid = 0x0a0b_0c0d;
+        file.metadata
+            .xattrs
+            .insert(b"user.b".to_vec(), b"2".to_vec());
+        file.metadata.xattrs.insert(b"user.a".to_vec(), Vec::new());
+        for (at, node) in [
+            ("bin", node(0o755, Kind::Directory)),
+            ("bin/tool", file),
+            ("bin-link", node(0o777, Kind::Symlink(b"bin/tool".to_vec()))),
+            ("null", node(0o666, Kind::CharDevice { major: 1, minor: 3 })),
+            ("sda", node(0o660, Kind::BlockDevice { major: 8, minor: 0 })),
+            ("pipe", node(0o600, Kind::Fifo)),
+            ("sock", node(0o600, Kind::Socket)),
+        ] {
+            tree.insert(path(at), node).unwrap();
+        }
+        let mut link = node(0, Kind::HardLink(path("bin/tool")));
+        link.metadata = tree.get(&path("bin/tool")).unwrap().metadata.clone();
+        tree.insert(path("bin/same"), link).unwrap();
+        tree
+    }
+
+    #[test]
+    fn the_encoding_is_pinned() {
+        // A change here gives every tree another identity, so that nothing built before is found.
+        let bytes = encode(&sample()).unwrap();
+        let mut small = Tree::new();
+        let blob = Blob {
+            digest: Digest([0xab; 32]),
+            size: 0x0102,
+        };
+        small
+            .insert(path("f"), node(0o644, Kind::File(blob)))
+            .unwrap();
+        // The example of FORMAT.md.
+        let mut expected = b"nosTree\x01\x02\0\0\0\0\0\0\0".to_vec();
+        expected.extend(b"\0\0\0\0\xed\x01\0\0\0\0\0\0\0\0\0\0");
+        expected.extend(b"\x01\x01\x01\0\xa4\x01\0\0\0\0\0\0\0\0\0\0f");
+        expected.extend(b"\x02\x01\0\0\0\0\0\0");
+        expected.extend([0xab; 32]);
+        assert_eq!(encode(&small).unwrap(), expected);
+        assert_eq!(
+            Digest::of(&bytes).to_string(),
+            "bde8ef8877275f4259f9709ea2476d0ffa186e2995a2feee19cabe2814de6a99"
+        );
+    }
+
+    #[test]
+    fn every_kind_comes_back() {
+        let tree = sample();
+        assert_eq!(decode(&encode(&tree).unwrap()).unwrap(), tree);
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused() {
+        let bytes = encode(&sample()).unwrap();
+        for end in 0..bytes.len() {
+            assert!(decode(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert!(decode(&longer).is_err());
+        // A flipped bit is an error or another tree, never the same tree.
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut other = bytes.clone();
+                other[at] ^= 1 << bit;
+                if let Ok(tree) = decode(&other) {
+                    assert_eq!(encode(&tree).unwrap(), other, "byte {at} bit {bit}");
+                }
+            }
+        }
+        let mut newer = bytes;
+        newer[7] = 2;
+        let error = decode(&newer).unwrap_err().to_string();
+        assert!(error.contains("a version that this program"), "{error}");
+    }
+
+    #[test]
+    fn a_count_alone_allocates_nothing() {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&u64::MAX.to_le_bytes());
+        bytes.extend_from_slice(&[0; 64]);
+        assert!(matches!(
+            decode(&bytes),
+            Err(StoreError::BadListing { offset: 8, .. })
+        ));
+    }
+
+    #[test]
+    fn trees_that_no_listing_can_hold_are_refused() {
+        let refuse = |node: Node<Blob>| {
+            let mut tree = Tree::new();
+            tree.insert(path("x"), node).unwrap();
+            assert!(encode(&tree).is_err());
+        };
+        refuse(node(0, Kind::Symlink(Vec::new())));
+        refuse(node(0, Kind::Symlink(b"a\0b".to_vec())));
+        refuse(node(0, Kind::Symlink(vec![b'a'; 4096])));
+        refuse(node(0, Kind::HardLink(path("nowhere"))));
+        let mut wide = node(0, Kind::Fifo);
+        wide.metadata.mode = 0o10000;
+        refuse(wide);
+        let mut attribute = node(0, Kind::Fifo);
+        attribute.metadata.xattrs.insert(Vec::new(), Vec::new());
+        refuse(attribute);
+        let mut attribute = node(0, Kind::Fifo);
+        let long = vec![0; MAX_XATTR_BYTES + 1];
+        attribute.metadata.xattrs.insert(b"user.x".to_vec(), long);
+        refuse(attribute);
+    }
+
+    fn kinds() -> impl Strategy<Value = Kind<Blob>> {
+        prop_oneof![
+            Just(Kind::Directory),
+            Just(Kind::Fifo),
+            (any::<[u8; 32]>(), any::<u64>()).prop_map(|(digest, size)| {
+                let digest = Digest(digest);
+                Kind::File(Blob { digest, size })
+            }),
+            "[a-z/.]{1,20}".prop_map(|target| Kind::Symlink(target.into_bytes())),
+            (any::<u32>(), any::<u32>())
+                .prop_map(|(major, minor)| Kind::BlockDevice { major, minor }),
+        ]
+    }
+
+    fn trees() -> impl Strategy<Value = Tree<Blob>> {
+        let xattrs = proptest::collection::btree_map(
+            "[a-z.]{1,9}".prop_map(String::into_bytes),
+            proptest::collection::vec(any::<u8>(), 0..9),
+            0..3,
+        );
+        let entry = (
+            "[a-c.-]{1,3}(/[a-c.-]{1,3}){0,3}",
+            0..0o10000u16,
+            xattrs,
+            kinds(),
+        );
+        proptest::collection::vec(entry, 0..24).prop_map(|entries| {
+            let mut tree = Tree::new();
+            for (at, mode, xattrs, kind) in entries {
+                let mut node = node(mode, kind);
+                node.metadata.xattrs = xattrs;
+                // Paths that do not fit what is there are left out.
+                if let Ok(at) = TreePath::new(&at) {
+                    let _left_out = tree.insert_with_parents(at, node);
+                }
+            }
+            tree
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_tree_comes_back(tree in trees()) {
+            let bytes = encode(&tree).unwrap();
+            prop_assert_eq!(&decode(&bytes).unwrap(), &tree);
+            let mut blobs_seen = 0;
+            blobs(&bytes, &mut |_| blobs_seen += 1).unwrap();
+            let files = tree.iter().filter(|(_, n)| matches!(n.kind, Kind::File(_)));
+            prop_assert_eq!(blobs_seen, files.count());
+        }
+
+        #[test]
+        fn any_bytes_are_refused_or_canonical(tail in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut bytes = MAGIC.to_vec();
+            bytes.extend(tail);
+            if let Ok(tree) = decode(&bytes) {
+                prop_assert_eq!(encode(&tree).unwrap(), bytes);
+            }
+        }
+
+        #[test]
+        fn swapped_pieces_are_refused_or_canonical(
+            tree in trees(), from in 0usize..4000, to in 0usize..4000, length in 1usize..60
+        ) {
+            let mut bytes = encode(&tree).unwrap();
+            let (from, to) = (from % bytes.len(), to % bytes.len());
+            let length = length.min(bytes.len() - from).min(bytes.len() - to);
+            bytes.copy_within(from..from + length, to);
+            if let Ok(tree) = decode(&bytes) {
+                prop_assert_eq!(encode(&tree).unwrap(), bytes);
+            }
+        }
+    }
+}
