@@ -1,2 +1,60 @@
 //! Block devices, layout, generations and the commit protocol.
+//!
+//! A disk holds an EFI system partition with the boot loader, one kernel image per distinct
+//! system and one boot entry per generation; a partition per service image; and the state
+//! partition. [`create`] makes one, [`Disk`] changes one.
+//!
+//! # The commit protocol
+//!
+//! Everything is written through [`BlockDevice`]. A change is first computed in memory and looked
+//! at through the same eyes that will read the disk, then written in phases with a flush behind
+//! each. Within a phase the medium may write in any order, so a phase only holds writes that need
+//! nothing of each other:
+//!
+//! | Phase of an install | What becomes visible |
+//! |---|---|
+//! | 1. image data, kernel image, entry file, partition array not in use | nothing |
+//! | 2. primary partition header; allocation tables | image partitions |
+//! | 3. name of the kernel image; backup partition table | the kernel image |
+//! | 4. name of the boot entry | the generation, in the menu |
+//! | 5. the pointer: one sector of `loader.conf` | it boots |
+//!
+//! A removal is the same backwards: (1) entry names and the unused partition array, (2) kernel
+//! image names and the partition header, (3) allocation tables and the backup table. A switch is
+//! phase 5 alone. What a change that was cut off left behind is never visible in a menu and is
+//! cleared by the next change.
+//!
+//! Assumed of the medium: a sector of the device's logical size is written whole or not at all,
+//! except that the pointer may tear at any byte and a header anywhere; a flush makes everything
+//! before it durable. Nothing is assumed about order between two flushes.
 #![forbid(unsafe_code)]
+
+mod commit;
+mod create;
+mod device;
+mod disk;
+mod entry;
+mod error;
+mod facts;
+mod identity;
+mod image;
+mod install;
+mod layout;
+mod pointer;
+mod remove;
+mod source;
+mod switch;
+mod verify;
+mod window;
+
+pub use create::{NewDisk, StateContent, create, minimum_size};
+pub use device::{BlockDevice, FileDevice, MemoryDevice, Operation, RecordingDevice};
+pub use disk::{BackupTable, Disk};
+pub use entry::MAX_ENTRY_BYTES;
+pub use error::{DeviceError, Error, OpenError, Shortage};
+pub use facts::{GenerationInfo, ImageInfo, Progress, Report};
+pub use install::{InstallOptions, SpacePlan};
+pub use layout::{IMAGE_ALIGN, PARTITION_ALIGN};
+pub use pointer::{FORMAT_VERSION, Fields, MAX_GENERATIONS, Pointer};
+pub use source::{GenerationSource, ImageSource, OpenImage};
+pub use verify::{Finding, VerifyReport};

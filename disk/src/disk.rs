@@ -1,0 +1,432 @@
+//! Opening a disk and saying what is on it.
+
+use crate::entry::{self, BootEntry, Content, ENTRIES, KERNELS};
+use crate::facts::{GenerationInfo, ImageInfo};
+use crate::layout::{self, guid};
+use crate::pointer::{Pointer, PointerError};
+use crate::window::Window;
+use crate::{BlockDevice, Error, OpenError};
+use nos_formats::fat::Volume;
+use nos_formats::gpt::{self, Entry, Geometry, GptError, Guid, Table};
+use nos_manifest::Image;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// Path of the pointer.
+pub(crate) const POINTER: &str = "loader/loader.conf";
+
+/// What the backup partition table is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupTable {
+    /// It says what the primary says.
+    Good,
+    /// It is valid and says something else: a change was cut off behind the primary.
+    Stale,
+    /// It is not valid.
+    Broken(GptError),
+}
+
+/// A disk of ours, open for reading and changing.
+pub struct Disk<'d> {
+    pub(crate) device: &'d mut dyn BlockDevice,
+    pub(crate) state: State,
+}
+
+/// What was read of a disk. Everything that a change needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) table: Table,
+    pub(crate) backup: BackupTable,
+    /// Byte range of the EFI system partition.
+    pub(crate) esp: Range<u64>,
+    pub(crate) volume: Volume,
+    pub(crate) pointer: Pointer,
+    /// Offset of the pointer's sector on the disk.
+    pub(crate) pointer_offset: u64,
+    /// Boot entries of ours in order of number.
+    pub(crate) entries: Vec<BootEntry>,
+    /// Digests in hex of the kernel images on the disk, with their sizes.
+    pub(crate) kernels: BTreeMap<String, u64>,
+}
+
+impl<'d> Disk<'d> {
+    /// Reads the tables, the boot files and the pointer of a disk. Writes nothing.
+    ///
+    /// # Errors
+    /// [`OpenError`] says whether it is no disk of ours, one that is damaged and where, or one of
+    /// a newer format.
+    pub fn open(device: &'d mut dyn BlockDevice) -> Result<Self, OpenError> {
+        let state = State::read(device)?;
+        Ok(Self { device, state })
+    }
+
+    /// Number of the generation that boots.
+    pub fn current(&self) -> Option<u32> {
+        self.state.current().map(|entry| entry.number)
+    }
+
+    /// What the pointer says.
+    pub fn pointer(&self) -> &Pointer {
+        &self.state.pointer
+    }
+
+    /// What the backup partition table is worth.
+    pub fn backup_table(&self) -> &BackupTable {
+        &self.state.backup
+    }
+
+    /// The partitions.
+    pub fn table(&self) -> &Table {
+        &self.state.table
+    }
+
+    /// Every generation, in order of number.
+    pub fn generations(&self) -> Vec<GenerationInfo> {
+        self.state.generations()
+    }
+
+    /// Whether a change that was cut off left something that the next one will clear away: a
+    /// stale backup table, images or kernels that no generation uses, lost clusters, a torn
+    /// pointer.
+    ///
+    /// # Errors
+    /// [`Error::Esp`] where the EFI system partition cannot be read.
+    pub fn has_leftovers(&self) -> Result<bool, Error> {
+        let state = &self.state;
+        let esp = state.esp_window(self.device);
+        Ok(state.backup != BackupTable::Good
+            || state.pointer.fields.is_none()
+            || !state.orphan_partitions().is_empty()
+            || !state.orphan_kernels().is_empty()
+            || !state.volume.check(&esp)?.is_empty())
+    }
+}
+
+impl State {
+    pub(crate) fn read(device: &dyn BlockDevice) -> Result<Self, OpenError> {
+        let (table, backup) = read_tables(device)?;
+        let sector_size = device.sector_size();
+        let (_, esp) =
+            table
+                .find_type(guid(gpt::ESP_TYPE_GUID))
+                .ok_or_else(|| OpenError::NotOurs {
+                    why: "it has no EFI system partition".into(),
+                })?;
+        let esp = layout::bytes(&table, esp);
+        let window = Window {
+            device,
+            start: esp.start,
+            length: esp.end - esp.start,
+        };
+        let volume = Volume::open(&window, window.length)?;
+        if volume.geometry().sector_size != sector_size {
+            return Err(nos_formats::fat::FatError::Boot(format!(
+                "its sectors have {} bytes and those of the disk {sector_size}",
+                volume.geometry().sector_size
+            ))
+            .into());
+        }
+        let (pointer, pointer_offset) = read_pointer(&window, &volume, sector_size)?;
+        let entries = read_entries(&window, &volume)?;
+        let kernels = volume
+            .list(KERNELS)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|file| {
+                let digest = file
+                    .name
+                    .to_ascii_lowercase()
+                    .strip_suffix(".efi")?
+                    .to_owned();
+                entry::is_digest(&digest).then_some((digest, u64::from(file.size)))
+            })
+            .collect();
+        Ok(Self {
+            pointer_offset: esp.start + pointer_offset,
+            table,
+            backup,
+            esp,
+            volume,
+            pointer,
+            entries,
+            kernels,
+        })
+    }
+
+    /// The bytes of the EFI system partition.
+    pub(crate) fn esp_window<'a>(&self, device: &'a dyn BlockDevice) -> Window<'a> {
+        Window {
+            device,
+            start: self.esp.start,
+            length: self.esp.end - self.esp.start,
+        }
+    }
+
+    /// The entry that the pointer names.
+    pub(crate) fn current(&self) -> Option<&BootEntry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.letter == self.pointer.letter)
+    }
+
+    /// The generation that a rollback goes to: the one that the pointer remembers, else the next
+    /// older one.
+    pub(crate) fn previous(&self) -> Option<u32> {
+        let current = self.current()?.number;
+        let remembered = self.pointer.fields.and_then(|fields| fields.previous);
+        remembered
+            .filter(|number| *number != current && self.find(*number).is_some())
+            .or_else(|| self.older_than(current))
+    }
+
+    /// The newest generation that is older than this one.
+    pub(crate) fn older_than(&self, number: u32) -> Option<u32> {
+        let numbers = self.entries.iter().map(|entry| entry.number);
+        numbers.filter(|n| *n < number).max()
+    }
+
+    /// The generation that the next boot tries.
+    pub(crate) fn trial(&self) -> Option<u32> {
+        let trial = self.pointer.fields?.trial?;
+        self.find(trial).map(|entry| entry.number)
+    }
+
+    pub(crate) fn find(&self, number: u32) -> Option<&BootEntry> {
+        self.entries.iter().find(|entry| entry.number == number)
+    }
+
+    /// The entry with this number.
+    pub(crate) fn require(&self, number: u32) -> Result<&BootEntry, Error> {
+        self.find(number).ok_or_else(|| {
+            let numbers = self.entries.iter().map(|entry| entry.number);
+            Error::NoGeneration {
+                number,
+                nearest: numbers.min_by_key(|n| n.abs_diff(number)),
+            }
+        })
+    }
+
+    /// The partition that holds an image.
+    pub(crate) fn partition_of(&self, image: &Image) -> Option<(usize, &Entry)> {
+        let uuid: Guid = image.part_uuid()?.parse().ok()?;
+        let sector = u64::from(self.table.geometry().sector_size);
+        self.table.numbered().find(|(_, partition)| {
+            partition.unique_guid == uuid
+                && partition.type_guid == guid(nos_manifest::IMAGE_TYPE_GUID)
+                && partition.sectors().saturating_mul(sector) >= image.size_bytes
+        })
+    }
+
+    /// Why a generation would not boot, where that can be seen without reading everything.
+    pub(crate) fn why_broken(&self, entry: &BootEntry) -> Option<String> {
+        let content = match &entry.content {
+            Ok(content) => content,
+            Err(why) => return Some(format!("its boot entry {why}")),
+        };
+        if !self.kernels.contains_key(&content.uki) {
+            return Some(format!(
+                "its kernel image {} is missing",
+                entry::uki_path(&content.uki)
+            ));
+        }
+        if let Err(error) = self.volume.extents(&entry::uki_path(&content.uki)) {
+            return Some(error.to_string());
+        }
+        let missing = content
+            .images
+            .iter()
+            .find(|image| self.partition_of(image).is_none());
+        missing.map(|image| format!("its image {:?} is not on the disk", image.name))
+    }
+
+    /// Images that some generation names, by PARTUUID. `None` where a boot entry cannot be read,
+    /// so that nothing may be thought unused.
+    fn used_images(&self) -> Option<BTreeSet<Guid>> {
+        let mut used = BTreeSet::new();
+        for entry in &self.entries {
+            let content = entry.content.as_ref().ok()?;
+            let uuids = content.images.iter().filter_map(Image::part_uuid);
+            used.extend(uuids.filter_map(|uuid| uuid.parse::<Guid>().ok()));
+        }
+        Some(used)
+    }
+
+    /// Numbers of image partitions that no generation uses.
+    pub(crate) fn orphan_partitions(&self) -> Vec<usize> {
+        let Some(used) = self.used_images() else {
+            return Vec::new();
+        };
+        self.table
+            .numbered()
+            .filter(|(_, partition)| partition.type_guid == guid(nos_manifest::IMAGE_TYPE_GUID))
+            .filter(|(_, partition)| !used.contains(&partition.unique_guid))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    /// Digests of kernel images that no generation uses.
+    pub(crate) fn orphan_kernels(&self) -> Vec<String> {
+        let contents: Option<Vec<&Content>> = self
+            .entries
+            .iter()
+            .map(|entry| entry.content.as_ref().ok())
+            .collect();
+        let Some(contents) = contents else {
+            return Vec::new();
+        };
+        let used: BTreeSet<&str> = contents
+            .iter()
+            .map(|content| content.uki.as_str())
+            .collect();
+        let kernels = self.kernels.keys();
+        kernels
+            .filter(|digest| !used.contains(digest.as_str()))
+            .cloned()
+            .collect()
+    }
+
+    fn generations(&self) -> Vec<GenerationInfo> {
+        let current = self.current().map(|entry| entry.number);
+        let previous = self.previous();
+        let trial = self.trial();
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let describe = |entry: &BootEntry| {
+            let content = entry.content.clone().unwrap_or_else(|_| Content {
+                title: String::new(),
+                uki: String::new(),
+                label: String::new(),
+                kernel: String::new(),
+                installed: None,
+                images: Vec::new(),
+            });
+            let kernel_size = self.kernels.get(&content.uki).copied().unwrap_or(0);
+            let mut parts = vec![(content.uki.clone(), kernel_size)];
+            parts.extend(
+                content
+                    .images
+                    .iter()
+                    .map(|i| (i.root_hash.clone(), i.size_bytes)),
+            );
+            let size_bytes = parts
+                .iter()
+                .fold(0u64, |sum, part| sum.saturating_add(part.1));
+            let new = parts
+                .into_iter()
+                .filter(|(identity, _)| seen.insert(identity.clone()));
+            GenerationInfo {
+                number: entry.number,
+                current: current == Some(entry.number),
+                previous: previous == Some(entry.number),
+                trial: trial == Some(entry.number),
+                entry: entry::file_name(entry.number, entry.letter),
+                new_bytes: new.fold(0u64, |sum, part| sum.saturating_add(part.1)),
+                size_bytes,
+                broken: self.why_broken(entry),
+                images: content
+                    .images
+                    .iter()
+                    .map(|image| ImageInfo {
+                        image: image.clone(),
+                        partition: self.partition_of(image).map(|(number, _)| number),
+                    })
+                    .collect(),
+                uki: content.uki,
+                label: content.label,
+                kernel: content.kernel,
+                installed: content.installed,
+            }
+        };
+        self.entries.iter().map(describe).collect()
+    }
+}
+
+/// The device's size in sectors.
+pub(crate) fn geometry(device: &dyn BlockDevice) -> Result<Geometry, OpenError> {
+    match device.sector_size() {
+        sector_size @ (512 | 4096) => Ok(Geometry {
+            sector_size,
+            sectors: device.size_bytes() / u64::from(sector_size),
+        }),
+        other => Err(OpenError::SectorSize(other)),
+    }
+}
+
+fn read_tables(device: &dyn BlockDevice) -> Result<(Table, BackupTable), OpenError> {
+    let geometry = geometry(device)?;
+    let disk = Window::whole(device);
+    let last = gpt::Copy::Backup(geometry.sectors.saturating_sub(1));
+    match Table::read(&disk, geometry, gpt::Copy::Primary) {
+        Ok(table) => {
+            let copy = gpt::Copy::Backup(table.backup_lba);
+            let backup = match Table::read(&disk, geometry, copy) {
+                Ok(backup) if backup.agrees_with(&table) => BackupTable::Good,
+                Ok(_) => BackupTable::Stale,
+                Err(error) => BackupTable::Broken(error),
+            };
+            Ok((table, backup))
+        }
+        Err(problem) => {
+            let backup_good = Table::read(&disk, geometry, last).is_ok();
+            if matches!(problem, GptError::NoSignature { .. }) && !backup_good {
+                return Err(OpenError::NotGpt);
+            }
+            Err(OpenError::PrimaryBroken {
+                problem,
+                backup_good,
+            })
+        }
+    }
+}
+
+fn read_pointer(
+    window: &Window<'_>,
+    volume: &Volume,
+    sector_size: u32,
+) -> Result<(Pointer, u64), OpenError> {
+    let bad = |what: String| OpenError::Pointer { what };
+    let not_ours = |why: &str| OpenError::NotOurs {
+        why: why.to_owned(),
+    };
+    if volume.find(POINTER).is_err() {
+        return Err(not_ours("it has no \\loader\\loader.conf"));
+    }
+    let bytes = volume
+        .read_file(window, POINTER, 64 << 10)
+        .map_err(|e| bad(e.to_string()))?;
+    let pointer = match Pointer::parse(&bytes) {
+        Ok(pointer) => pointer,
+        Err(PointerError::NotOurs) => {
+            return Err(not_ours("its \\loader\\loader.conf was not written by nos"));
+        }
+        Err(PointerError::Newer(found)) => return Err(OpenError::NewerFormat { found }),
+        Err(PointerError::Damaged(what)) => return Err(bad(what.to_owned())),
+    };
+    match volume.extents(POINTER)?.as_slice() {
+        [extent] if bytes.len() == sector_size as usize => Ok((pointer, extent.start)),
+        _ => Err(bad(format!(
+            "has {} bytes and must be one sector",
+            bytes.len()
+        ))),
+    }
+}
+
+fn read_entries(window: &Window<'_>, volume: &Volume) -> Result<Vec<BootEntry>, OpenError> {
+    let mut entries = Vec::new();
+    for file in volume.list(ENTRIES).unwrap_or_default() {
+        let Some((number, letter)) = entry::parse_file_name(&file.name) else {
+            continue;
+        };
+        let path = format!("{ENTRIES}/{}", file.name);
+        let content = volume
+            .read_file(window, &path, entry::MAX_ENTRY_BYTES)
+            .map_err(|error| format!("cannot be read ({error})"))
+            .and_then(|bytes| Content::parse(&bytes));
+        entries.push(BootEntry {
+            number,
+            letter,
+            content,
+        });
+    }
+    entries.sort_by_key(|entry| (entry.number, entry.letter));
+    Ok(entries)
+}

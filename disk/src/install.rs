@@ -1,0 +1,476 @@
+//! Adding a generation.
+
+use crate::commit::{OnProgress, Overlay, Phase, flush, forget, read_back};
+use crate::create::partition;
+use crate::disk::{Disk, State};
+use crate::entry::{self, Content, ENTRIES};
+use crate::pointer::{Fields, LETTERS, MAX_GENERATIONS, Pointer};
+use crate::{
+    BlockDevice, Error, GenerationSource, ImageSource, Progress, Report, Shortage, image, layout,
+};
+use nos_formats::fat::{FatError, Problem};
+use nos_formats::gpt::{Guid, Table};
+use nos_manifest::Image;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Writes larger than this are left out when a plan is looked at before it is carried out.
+const LARGE: usize = 256 << 10;
+
+/// How a generation is installed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstallOptions {
+    /// Boot it once and keep booting the current one unless it proves good.
+    pub trial: bool,
+}
+
+/// What installing a generation would take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SpacePlan {
+    /// Bytes that it takes from the EFI system partition, in whole clusters.
+    pub esp_needed: u64,
+    /// Bytes free there.
+    pub esp_free: u64,
+    /// Bytes of images that are not on the disk yet.
+    pub images_needed: u64,
+    /// Bytes free for images, in all.
+    pub images_free: u64,
+    /// Images to be written.
+    pub images_new: Vec<String>,
+    /// What is too small, if anything is.
+    pub shortage: Option<Shortage>,
+}
+
+/// Everything that an install writes, besides the images themselves.
+struct Plan {
+    number: u32,
+    /// Images to be written, by index in the source, and where.
+    copies: Vec<(usize, Range<u64>)>,
+    reused: Vec<String>,
+    uki_reused: bool,
+    /// Large writes of the first phase: content that nothing refers to.
+    bulk: Phase,
+    /// The phases before the pointer.
+    phases: Vec<Phase>,
+    pointer: Phase,
+}
+
+impl Disk<'_> {
+    /// What installing `source` would take, and whether there is room.
+    ///
+    /// # Errors
+    /// [`Error::Source`] where the source is not what it says.
+    pub fn plan_space(&self, source: &GenerationSource<'_>) -> Result<SpacePlan, Error> {
+        check_source(source)?;
+        let (state, _) = self.state.recovered(self.device)?;
+        let kernel = entry::hex(&source.uki_digest);
+        let entry = content(source)?.encode(u32::MAX).len() as u64;
+        let volume = &state.volume;
+        let mut esp_needed = volume.file_bytes(entry);
+        if !state.kernels.contains_key(&kernel) {
+            esp_needed += volume.file_bytes(source.uki.len() as u64);
+        }
+        let new: Vec<&Image> = source
+            .images
+            .iter()
+            .map(|source| &source.image)
+            .filter(|image| state.partition_of(image).is_none())
+            .collect();
+        let sector = u64::from(self.device.sector_size());
+        let free = state
+            .table
+            .free()
+            .into_iter()
+            .map(|run| (run.end - run.start) * sector);
+        let shortage = match Plan::make(self.device, &state, source, InstallOptions::default()) {
+            Ok(_) => None,
+            Err(Error::Space(shortage)) => Some(shortage),
+            Err(error) => return Err(error),
+        };
+        Ok(SpacePlan {
+            esp_needed,
+            esp_free: volume.free_bytes(),
+            images_needed: new.iter().map(|image| image.size_bytes).sum(),
+            images_free: free.sum(),
+            images_new: new.iter().map(|image| image.name.clone()).collect(),
+            shortage,
+        })
+    }
+
+    /// Adds the next generation and lets it boot, or try to.
+    ///
+    /// Until the last write, that of the pointer, the disk boots what it booted before. Images
+    /// and kernel image are read back from the medium and checked before anything names them.
+    ///
+    /// # Errors
+    /// [`Error::Space`], [`Error::Source`] and [`Error::Plan`] before the first write;
+    /// [`Error::ReadSource`], [`Error::Io`] and [`Error::ReadBack`] with the old generation still
+    /// booting. What was written by then is cleared by the next change.
+    pub fn install(
+        &mut self,
+        source: &GenerationSource<'_>,
+        options: InstallOptions,
+        progress: OnProgress<'_>,
+    ) -> Result<Report, Error> {
+        check_source(source)?;
+        self.refresh()?;
+        let (state, recovery) = self.state.recovered(self.device)?;
+        let plan = Plan::make(self.device, &state, source, options)?;
+        let mut report = Report::default();
+        for phase in &recovery {
+            phase.run(self.device, &mut report)?;
+        }
+        let current = state.current().map(|entry| entry.number);
+        let boots = if options.trial {
+            current
+        } else {
+            Some(plan.number)
+        };
+        plan.rehearse(self.device, &state, boots)?;
+        plan.run(self.device, source, &mut report, progress)?;
+        self.refresh()?;
+        Ok(report)
+    }
+}
+
+impl Plan {
+    fn make(
+        device: &dyn BlockDevice,
+        state: &State,
+        source: &GenerationSource<'_>,
+        options: InstallOptions,
+    ) -> Result<Self, Error> {
+        let (number, letter) = next_name(state)?;
+        let mut table = state.table.clone();
+        let (copies, reused) = place_images(state, &mut table, source)?;
+
+        let mut volume = state.volume.clone();
+        let kernel = entry::hex(&source.uki_digest);
+        let uki_path = entry::uki_path(&kernel);
+        let uki_reused = state.kernels.contains_key(&kernel);
+        let space = |error| match error {
+            FatError::Full { needed, free } => Shortage::Esp { needed, free }.into(),
+            other => Error::from(other),
+        };
+        if uki_reused {
+            let on_disk = volume.read_file(&state.esp_window(device), &uki_path, u64::MAX)?;
+            if on_disk != source.uki {
+                let what = format!("the kernel image \\{uki_path} on the disk is damaged");
+                return Err(Error::Layout {
+                    what: format!("{what}; remove the generations that use it, then install again"),
+                });
+            }
+        } else {
+            volume.create_file(&uki_path, source.uki).map_err(space)?;
+        }
+        let entry_path = format!("{ENTRIES}/{}", entry::file_name(number, letter));
+        let text = content(source)?.encode(number);
+        volume
+            .create_file(&entry_path, text.as_bytes())
+            .map_err(space)?;
+        let changes = volume.take_changes();
+
+        let start = state.esp.start;
+        let (mut bulk, mut phases) = (Phase::default(), vec![Phase::default(); 3]);
+        let (large, small) = changes
+            .data
+            .into_iter()
+            .partition(|w| w.bytes.len() > LARGE);
+        bulk.put_all(start, large);
+        phases[0].put_all(start, small);
+        phases[1].put_all(start, changes.tables);
+        if !copies.is_empty() {
+            put_table(&mut phases, &mut table)?;
+        }
+        // The kernel image gets its name while the backup table is written; the entry that names
+        // it a flush later. An entry whose kernel image is there already need not wait.
+        let mut steps = changes.publish.into_iter();
+        if !uki_reused {
+            phases[2].put_all(start, steps.next().unwrap_or_default());
+            phases.push(Phase::default());
+        }
+        let last = phases.len() - 1;
+        phases[last].put_all(start, steps.next().unwrap_or_default());
+
+        let current = state.current().map(|entry| entry.number);
+        let sequence = state.pointer.fields.map_or(0, |fields| fields.sequence);
+        let fields = Fields {
+            sequence: sequence.wrapping_add(1),
+            current: if options.trial {
+                current.unwrap_or(number)
+            } else {
+                number
+            },
+            previous: if options.trial {
+                state.previous()
+            } else {
+                current
+            },
+            trial: options.trial.then_some(number),
+        };
+        let boots = if options.trial {
+            state.pointer.letter
+        } else {
+            letter
+        };
+        let sector_size = device.sector_size() as usize;
+        let mut pointer = Phase::default();
+        pointer.put(
+            state.pointer_offset,
+            Pointer::encode(boots, &fields, sector_size),
+        );
+        Ok(Self {
+            number,
+            copies,
+            reused,
+            uki_reused,
+            bulk,
+            phases,
+            pointer,
+        })
+    }
+
+    /// Looks at the disk as it will be, before anything of it is written.
+    fn rehearse(
+        &self,
+        device: &dyn BlockDevice,
+        before: &State,
+        boots: Option<u32>,
+    ) -> Result<(), Error> {
+        let mut phases: Vec<&Phase> = self.phases.iter().collect();
+        phases.push(&self.pointer);
+        let overlay = Overlay::new(device, &phases);
+        let after = State::read(&overlay)?;
+        let wrong = |what: String| Err(Error::Plan { what });
+        let mut expected: Vec<u32> = before.entries.iter().map(|entry| entry.number).collect();
+        expected.push(self.number);
+        let found: Vec<u32> = after.entries.iter().map(|entry| entry.number).collect();
+        if found != expected {
+            return wrong(format!("generations {found:?}, not {expected:?}"));
+        }
+        if after.current().map(|entry| entry.number) != boots {
+            return wrong("another generation boots".into());
+        }
+        if let Some(why) = after.why_broken(after.require(self.number)?) {
+            return wrong(format!("the new generation would not boot: {why}"));
+        }
+        let known: BTreeSet<String> = problems(before, device)?;
+        let new = problems(&after, &overlay)?;
+        match new.difference(&known).next() {
+            Some(problem) => wrong(problem.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn run(
+        &self,
+        device: &mut dyn BlockDevice,
+        source: &GenerationSource<'_>,
+        report: &mut Report,
+        progress: OnProgress<'_>,
+    ) -> Result<(), Error> {
+        report.number = self.number;
+        report.images_reused.clone_from(&self.reused);
+        report.uki_reused = self.uki_reused;
+        let copies = || {
+            self.copies
+                .iter()
+                .map(|(index, place)| (&source.images[*index], place))
+        };
+        for (source, place) in copies() {
+            image::copy(device, place, source, report, &mut *progress)?;
+            report.images_written.push(source.image.name.clone());
+        }
+        self.bulk.write(device, report)?;
+        let (hidden, visible) = self.phases.split_at(1);
+        for phase in hidden {
+            phase.write(device, report)?;
+        }
+        flush(device, report)?;
+
+        forget(device)?;
+        read_back(device, &[&self.bulk], "kernel image")?;
+        for (ImageSource { image, .. }, place) in copies() {
+            read_back_image(device, place, image)?;
+            let (done, total) = (image.size_bytes, image.size_bytes);
+            progress(&Progress {
+                doing: "read back",
+                what: image.name.clone(),
+                done,
+                total,
+            });
+        }
+        for phase in visible {
+            phase.run(device, report)?;
+        }
+        forget(device)?;
+        let phases: Vec<&Phase> = self.phases.iter().collect();
+        read_back(device, &phases, "boot files and partition table")?;
+        self.pointer.run(device, report)
+    }
+}
+
+/// Puts a changed table into three phases: the array not in use, the header, the backup.
+pub(crate) fn put_table(phases: &mut [Phase], table: &mut Table) -> Result<(), Error> {
+    table.check()?;
+    if !table.has_two_arrays() {
+        let what = "a partition begins where the second copy of the partition entries belongs; \
+                    write the disk again with `nos flash`";
+        return Err(Error::Layout { what: what.into() });
+    }
+    let sector = u64::from(table.geometry().sector_size);
+    table.place = table.place.other();
+    table.first_usable = table.first_usable.max(table.array_end());
+    phases[0].put(table.array_lba(table.place) * sector, table.encode_array());
+    phases[1].put(sector, table.encode_primary());
+    put_backup(&mut phases[2], table);
+    Ok(())
+}
+
+/// Puts the backup table into a phase.
+pub(crate) fn put_backup(phase: &mut Phase, table: &Table) {
+    let sector = u64::from(table.geometry().sector_size);
+    phase.put(table.backup_array_lba() * sector, table.encode_array());
+    phase.put(table.backup_lba * sector, table.encode_backup());
+}
+
+/// The next generation's number and letter.
+fn next_name(state: &State) -> Result<(u32, u8), Error> {
+    let mentioned = state.pointer.fields.into_iter().flat_map(|fields| {
+        [Some(fields.current), fields.previous, fields.trial]
+            .into_iter()
+            .flatten()
+    });
+    let numbers = state.entries.iter().map(|entry| entry.number);
+    let newest = numbers.chain(mentioned).max().unwrap_or(0);
+    let number = newest.checked_add(1).ok_or(Shortage::Generations)?;
+    let used: BTreeSet<u8> = state.entries.iter().map(|entry| entry.letter).collect();
+    let own = LETTERS[newest as usize % MAX_GENERATIONS];
+    let letter = std::iter::once(own)
+        .chain(LETTERS.iter().copied())
+        .find(|letter| !used.contains(letter))
+        .ok_or(Shortage::Generations)?;
+    Ok((number, letter))
+}
+
+/// Images to be copied, by index in the source, and where to.
+type Copies = Vec<(usize, Range<u64>)>;
+
+/// Finds each image's partition, or makes one in `table`.
+fn place_images(
+    state: &State,
+    table: &mut Table,
+    source: &GenerationSource<'_>,
+) -> Result<(Copies, Vec<String>), Error> {
+    let unused = table.entries.iter().filter(|entry| entry.is_none()).count();
+    let (mut copies, mut reused) = (Vec::new(), Vec::new());
+    let is_there = |image: &Image| state.partition_of(image).is_some();
+    let new = source
+        .images
+        .iter()
+        .filter(|source| !is_there(&source.image))
+        .count();
+    if new > unused {
+        return Err(Shortage::Partitions {
+            needed: new,
+            free: unused,
+        }
+        .into());
+    }
+    for (index, ImageSource { image, .. }) in source.images.iter().enumerate() {
+        if is_there(image) {
+            reused.push(image.name.clone());
+            continue;
+        }
+        let number = layout::place(table, image, part_uuid(image)?)?;
+        copies.push((index, partition(table, number)?));
+    }
+    Ok((copies, reused))
+}
+
+/// Checks an image on the disk against its root hash.
+pub(crate) fn read_back_image(
+    device: &dyn BlockDevice,
+    place: &Range<u64>,
+    image: &Image,
+) -> Result<(), Error> {
+    let what = format!("image {:?}", image.name);
+    let report = image::check(device, place, image, &|_| {}).map_err(|error| Error::Source {
+        what: format!("{what}: {error}"),
+    })?;
+    match report.ranges.first() {
+        Some(range) => {
+            let offset = place.start + range.blocks.start * 4096;
+            Err(Error::ReadBack { offset, what })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks that a source is what it says, as far as can be seen without reading images.
+pub(crate) fn check_source(source: &GenerationSource<'_>) -> Result<(), Error> {
+    let wrong = |what: String| Err(Error::Source { what });
+    if <[u8; 32]>::from(Sha256::digest(source.uki)) != source.uki_digest {
+        return wrong("the kernel image does not have the digest that it should have".into());
+    }
+    if source.uki.is_empty() {
+        return wrong("the kernel image is empty".into());
+    }
+    let mut uuids = BTreeSet::new();
+    for ImageSource { image, .. } in &source.images {
+        let name = &image.name;
+        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return wrong(format!("{name:?} cannot be an image's name"));
+        }
+        if let Err(error) = image::parameters(image) {
+            return wrong(format!("image {name:?}: {error}"));
+        }
+        if !uuids.insert(part_uuid(image)?) {
+            return wrong(format!("image {name:?} is there twice"));
+        }
+    }
+    if content(source)?.encode(u32::MAX).len() as u64 > entry::MAX_ENTRY_BYTES {
+        return wrong("there are too many images for one boot entry".into());
+    }
+    Ok(())
+}
+
+/// The PARTUUID of an image.
+pub(crate) fn part_uuid(image: &Image) -> Result<Guid, Error> {
+    image
+        .part_uuid()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| Error::Source {
+            what: format!(
+                "image {:?} has the root hash {:?}",
+                image.name, image.root_hash
+            ),
+        })
+}
+
+/// What the boot entry says.
+pub(crate) fn content(source: &GenerationSource<'_>) -> Result<Content, Error> {
+    Ok(Content {
+        title: source.title.clone(),
+        uki: entry::hex(&source.uki_digest),
+        label: source.label.clone(),
+        kernel: source.kernel.clone(),
+        installed: source.installed,
+        images: source
+            .images
+            .iter()
+            .map(|source| source.image.clone())
+            .collect(),
+    })
+}
+
+/// What is wrong with the file system of a disk, as text to compare.
+fn problems(state: &State, device: &dyn BlockDevice) -> Result<BTreeSet<String>, Error> {
+    let problems = state.volume.check(&state.esp_window(device))?;
+    let lasting = problems
+        .iter()
+        .filter(|problem| matches!(problem, Problem::Broken(_) | Problem::CrossLinked { .. }));
+    Ok(lasting.map(ToString::to_string).collect())
+}

@@ -1,0 +1,70 @@
+//! Where partitions go.
+
+use crate::Shortage;
+use nos_formats::gpt::{Entry, Guid, Table};
+use nos_manifest::Image;
+
+/// Start of the partitions of a new disk, and of its state partition, in bytes: what every
+/// partitioning tool uses.
+pub const PARTITION_ALIGN: u64 = 1 << 20;
+
+/// Start of an image partition, in bytes: a verity block. More would waste space on small disks
+/// and gain nothing, since images are read block by block.
+pub const IMAGE_ALIGN: u64 = 4096;
+
+/// Most characters of a root hash in a partition's label.
+const LABEL_HASH: usize = 12;
+
+/// A constant of the manifest crate as a GUID; the zero GUID, which no partition has, if it were
+/// not one.
+pub(crate) fn guid(text: &str) -> Guid {
+    text.parse().unwrap_or(Guid::ZERO)
+}
+
+/// Label of an image's partition: its name, cut where it is long, and the start of its hash.
+pub(crate) fn label(image: &Image) -> String {
+    let name: String = image
+        .name
+        .chars()
+        .take(nos_formats::gpt::NAME_UNITS - LABEL_HASH - 1)
+        .collect();
+    let hash = image.root_hash.get(..LABEL_HASH).unwrap_or("");
+    format!("{name} {hash}")
+}
+
+/// Adds a partition for an image to `table` and gives its number.
+pub(crate) fn place(table: &mut Table, image: &Image, part_uuid: Guid) -> Result<usize, Shortage> {
+    let sector = u64::from(table.geometry().sector_size);
+    let sectors = image.size_bytes.div_ceil(sector);
+    let align = IMAGE_ALIGN.div_ceil(sector);
+    let first = table.first_fit(sectors, align, PARTITION_ALIGN / sector);
+    let first_lba = first.ok_or_else(|| {
+        let largest = table
+            .free()
+            .into_iter()
+            .map(|run| run.end - run.start.next_multiple_of(align).min(run.end))
+            .max();
+        Shortage::Images {
+            image: image.name.clone(),
+            needed: image.size_bytes,
+            free: largest.unwrap_or(0) * sector,
+        }
+    })?;
+    table
+        .add(Entry {
+            type_guid: guid(nos_manifest::IMAGE_TYPE_GUID),
+            unique_guid: part_uuid,
+            first_lba,
+            last_lba: first_lba + sectors.max(1) - 1,
+            attributes: 0,
+            name: Entry::encode_name(&label(image)),
+        })
+        .ok_or(Shortage::Partitions { needed: 1, free: 0 })
+}
+
+/// The byte range of a partition.
+pub(crate) fn bytes(table: &Table, entry: &Entry) -> std::ops::Range<u64> {
+    let sector = u64::from(table.geometry().sector_size);
+    let start = entry.first_lba.saturating_mul(sector);
+    start..start.saturating_add(entry.sectors().saturating_mul(sector))
+}

@@ -1,0 +1,310 @@
+//! Looking at everything on a disk.
+
+use crate::commit::OnProgress;
+use crate::disk::{BackupTable, Disk};
+use crate::entry;
+use crate::{Error, Progress, image, layout};
+use nos_formats::cpio;
+use nos_formats::fat::Problem;
+use nos_formats::gpt;
+use nos_formats::pe::Uki;
+use nos_manifest::{Image, MANIFEST_PATH, SystemManifest};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Largest kernel image read.
+const MAX_UKI: u64 = 2 << 30;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Finding {
+    /// The backup partition table, or the protective MBR.
+    Table {
+        /// What is wrong.
+        what: String,
+    },
+    /// The structure of the EFI system partition.
+    FileSystem {
+        /// What is wrong.
+        what: String,
+    },
+    /// The pointer.
+    Pointer {
+        /// What is wrong.
+        what: String,
+    },
+    /// A generation that would not boot.
+    Generation {
+        /// Its number.
+        number: u32,
+        /// What is wrong.
+        what: String,
+    },
+    /// A kernel image whose bytes are not those that its name says.
+    Kernel {
+        /// The digest in its name.
+        digest: String,
+        /// Generations that need it.
+        generations: Vec<u32>,
+        /// What is wrong.
+        what: String,
+    },
+    /// An image with blocks that do not match its root hash.
+    Image {
+        /// Its name.
+        name: String,
+        /// Number of its partition.
+        partition: Option<usize>,
+        /// Generations that need it.
+        generations: Vec<u32>,
+        /// First damaged block of 4096 bytes, from the start of the partition.
+        first_block: Option<u64>,
+        /// How many data blocks are damaged or cannot be checked.
+        blocks: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Left by a change that was cut off; the next change clears it.
+    Leftover {
+        /// What it is.
+        what: String,
+    },
+}
+
+/// What looking at everything found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Everything that is wrong; empty where all is well.
+    pub findings: Vec<Finding>,
+    /// Generations looked at.
+    pub generations: usize,
+    /// Kernel images whose bytes were checked.
+    pub kernels: usize,
+    /// Images whose blocks were checked.
+    pub images: usize,
+    /// Bytes read and checked.
+    pub bytes: u64,
+}
+
+impl VerifyReport {
+    /// Whether every generation would boot with the bytes that were installed. Leftovers do not
+    /// count: they harm nothing.
+    pub fn is_good(&self) -> bool {
+        self.findings
+            .iter()
+            .all(|finding| matches!(finding, Finding::Leftover { .. }))
+    }
+}
+
+impl Disk<'_> {
+    /// Reads everything on the disk that has a meaning and says what is wrong: both partition
+    /// tables, the EFI file system, the pointer, the boot entries, every kernel image against the
+    /// digest in its name and the images it lists, and every block of every image against its
+    /// root hash. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Esp`] and [`Error::Io`] where the medium cannot be read. What is read and wrong
+    /// is no error but a finding.
+    pub fn verify(&self, progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
+        let mut report = VerifyReport {
+            generations: self.state.entries.len(),
+            ..VerifyReport::default()
+        };
+        self.verify_tables(&mut report)?;
+        self.verify_file_system(&mut report)?;
+        self.verify_pointer(&mut report);
+        self.verify_kernels(&mut report, &mut *progress)?;
+        self.verify_images(&mut report, progress);
+        Ok(report)
+    }
+
+    fn verify_tables(&self, report: &mut VerifyReport) -> Result<(), Error> {
+        let findings = &mut report.findings;
+        match &self.state.backup {
+            BackupTable::Good => {}
+            BackupTable::Stale => findings.push(Finding::Leftover {
+                what: "the backup partition table is from before the last change".into(),
+            }),
+            BackupTable::Broken(error) => findings.push(Finding::Table {
+                what: format!("the backup partition table is broken: {error}"),
+            }),
+        }
+        let mut sector = vec![0; self.device.sector_size() as usize];
+        self.device
+            .read_at(0, &mut sector)
+            .map_err(|source| Error::Io {
+                doing: "reading the disk",
+                source,
+            })?;
+        if !gpt::is_protective(&sector) {
+            let what = "sector 0 is no protective MBR, so firmware ignores the partitions";
+            findings.push(Finding::Table { what: what.into() });
+        }
+        for number in self.state.orphan_partitions() {
+            let what = format!("partition {number} is an image that no generation uses");
+            findings.push(Finding::Leftover { what });
+        }
+        Ok(())
+    }
+
+    fn verify_file_system(&self, report: &mut VerifyReport) -> Result<(), Error> {
+        let esp = self.state.esp_window(self.device);
+        for problem in self.state.volume.check(&esp)? {
+            let what = problem.to_string();
+            report.findings.push(match problem {
+                Problem::Broken(_) | Problem::CrossLinked { .. } => Finding::FileSystem { what },
+                _ => Finding::Leftover { what },
+            });
+        }
+        for kernel in self.state.orphan_kernels() {
+            let what = format!("\\{} is used by no generation", entry::uki_path(&kernel));
+            report.findings.push(Finding::Leftover { what });
+        }
+        Ok(())
+    }
+
+    fn verify_pointer(&self, report: &mut VerifyReport) {
+        let state = &self.state;
+        let mut wrong = |what: &str| report.findings.push(Finding::Pointer { what: what.into() });
+        match (state.current(), state.pointer.fields) {
+            (None, _) => wrong("it names a generation that is not there; the newest one boots"),
+            (Some(entry), Some(fields)) if entry.number != fields.current => {
+                wrong("its letter and its comment name different generations; the letter counts");
+            }
+            (Some(_), None) => report.findings.push(Finding::Leftover {
+                what: "the pointer's checksum is wrong: its last write was cut off".into(),
+            }),
+            (Some(_), Some(_)) => {}
+        }
+        for entry in &state.entries {
+            if let Some(what) = state.why_broken(entry) {
+                let number = entry.number;
+                report.findings.push(Finding::Generation { number, what });
+            }
+        }
+    }
+
+    fn verify_kernels(
+        &self,
+        report: &mut VerifyReport,
+        progress: OnProgress<'_>,
+    ) -> Result<(), Error> {
+        let mut kernels: BTreeMap<&str, Vec<(u32, &[Image])>> = BTreeMap::new();
+        for entry in &self.state.entries {
+            if let Ok(content) = &entry.content {
+                let users = kernels.entry(&content.uki).or_default();
+                users.push((entry.number, &content.images));
+            }
+        }
+        let esp = self.state.esp_window(self.device);
+        for (digest, users) in kernels {
+            if !self.state.kernels.contains_key(digest) {
+                continue;
+            }
+            let mut wrong = |what: String| {
+                let generations = users.iter().map(|(number, _)| *number).collect();
+                let digest = digest.to_owned();
+                report.findings.push(Finding::Kernel {
+                    digest,
+                    generations,
+                    what,
+                });
+            };
+            let bytes = match self
+                .state
+                .volume
+                .read_file(&esp, &entry::uki_path(digest), MAX_UKI)
+            {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    wrong(error.to_string());
+                    continue;
+                }
+            };
+            let found = entry::hex(&Sha256::digest(&bytes));
+            if found != digest {
+                wrong(format!("its bytes have the digest {found}"));
+            } else if let Some(images) = listed_images(&bytes) {
+                for (_, listed) in users.iter().filter(|(_, listed)| *listed != images) {
+                    wrong(format!(
+                        "it needs other images than its boot entry lists ({} and {})",
+                        images.len(),
+                        listed.len()
+                    ));
+                }
+            }
+            report.kernels += 1;
+            report.bytes += bytes.len() as u64;
+            let (done, total) = (bytes.len() as u64, bytes.len() as u64);
+            progress(&Progress {
+                doing: "verify",
+                what: entry::uki_path(digest),
+                done,
+                total,
+            });
+        }
+        Ok(())
+    }
+
+    fn verify_images(&self, report: &mut VerifyReport, progress: OnProgress<'_>) {
+        let mut images: BTreeMap<&str, (&Image, Vec<u32>)> = BTreeMap::new();
+        for entry in &self.state.entries {
+            for image in entry.content.iter().flat_map(|content| &content.images) {
+                let users = images
+                    .entry(&image.root_hash)
+                    .or_insert((image, Vec::new()));
+                users.1.push(entry.number);
+            }
+        }
+        for (image, generations) in images.into_values() {
+            let Some((partition, entry)) = self.state.partition_of(image) else {
+                continue;
+            };
+            let place = layout::bytes(&self.state.table, entry);
+            let done = AtomicU64::new(0);
+            let result = image::check(self.device, &place, image, &|bytes| {
+                done.fetch_add(bytes, Ordering::Relaxed);
+            });
+            let total = image.size_bytes;
+            report.images += 1;
+            report.bytes += total;
+            progress(&Progress {
+                doing: "verify",
+                what: image.name.clone(),
+                done: total,
+                total,
+            });
+            let (first_block, blocks, what) = match result {
+                Ok(damage) if damage.is_clean() => continue,
+                Ok(damage) => {
+                    let first = damage.ranges.first().map(|range| range.blocks.start);
+                    let what = format!(
+                        "block {} does not match the root hash {}",
+                        first.unwrap_or(0),
+                        image.root_hash
+                    );
+                    (first, damage.bad_data_blocks, what)
+                }
+                Err(what) => (None, 0, what),
+            };
+            report.findings.push(Finding::Image {
+                name: image.name.clone(),
+                partition: Some(partition),
+                generations,
+                first_block,
+                blocks,
+                what,
+            });
+        }
+    }
+}
+
+/// The images that a kernel image's manifest names; `None` where it carries none.
+fn listed_images(uki: &[u8]) -> Option<Vec<Image>> {
+    let uki = Uki::parse(uki).ok()?;
+    let manifest = cpio::initramfs::find_plain(uki.initrd, MANIFEST_PATH).ok()??;
+    Some(SystemManifest::from_bytes(manifest).ok()?.images)
+}

@@ -1,0 +1,300 @@
+//! The life of a disk: made, installed to, switched, rolled back, cleaned; judged by outside
+//! tools at every step.
+
+mod common;
+
+use common::*;
+use nos_disk::{Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage};
+
+const SIZE: usize = 32 << 20;
+
+fn first() -> System {
+    system(1, 30_000, vec![image("web", 1, 20), image("cache", 2, 300)])
+}
+
+/// The same with another image of `web`.
+fn second() -> System {
+    system(2, 30_000, vec![image("web", 3, 25), image("cache", 2, 300)])
+}
+
+#[test]
+fn a_disk_lives_and_stays_clean() {
+    for sector_size in [512, 4096] {
+        let mut device = disk_with(sector_size, SIZE, &first());
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![1], Some(1)));
+
+        let report = install(&mut device, &second()).unwrap();
+        assert_eq!(
+            (report.number, report.images_written.as_slice()),
+            (2, &["web".into()][..])
+        );
+        assert_eq!(report.images_reused, ["cache"]);
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![1, 2], Some(2)));
+
+        let report = Disk::open(&mut device).unwrap().rollback().unwrap();
+        assert_eq!(
+            (report.number, report.sectors_written, report.flushes),
+            (1, 1, 1)
+        );
+        everything_is_clean(&mut device);
+        let error = Disk::open(&mut device).unwrap().rollback().unwrap_err();
+        assert!(matches!(error, Error::NoPrevious { current: 1 }), "{error}");
+
+        let report = Disk::open(&mut device).unwrap().switch(2).unwrap();
+        assert_eq!(
+            (report.number, report.sectors_written, report.flushes),
+            (2, 1, 1)
+        );
+
+        // The first system again: nothing of it is written twice.
+        let report = install(&mut device, &first()).unwrap();
+        assert_eq!((report.number, report.uki_reused), (3, true));
+        assert!(report.images_written.is_empty());
+        everything_is_clean(&mut device);
+
+        let free = |device: &mut MemoryDevice| -> u64 {
+            let disk = Disk::open(device).unwrap();
+            disk.table()
+                .free()
+                .iter()
+                .map(|run| run.end - run.start)
+                .sum()
+        };
+        let before = free(&mut device);
+        let report = Disk::open(&mut device).unwrap().remove(2).unwrap();
+        assert_eq!(report.removed, [2]);
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![1, 3], Some(3)));
+        assert!(
+            free(&mut device) > before,
+            "the space of generation 2's image is free again"
+        );
+
+        let report = Disk::open(&mut device).unwrap().gc(1).unwrap();
+        assert!(
+            report.removed.is_empty(),
+            "the current and the previous one stay"
+        );
+        install(&mut device, &second()).unwrap();
+        let report = Disk::open(&mut device).unwrap().gc(1).unwrap();
+        assert_eq!(report.removed, [1]);
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![3, 4], Some(4)));
+    }
+}
+
+#[test]
+fn generations_say_what_they_are() {
+    let mut device = disk_with(512, SIZE, &first());
+    install(&mut device, &second()).unwrap();
+    let disk = Disk::open(&mut device).unwrap();
+    let generations = disk.generations();
+    let [one, two] = generations.as_slice() else {
+        panic!("{generations:?}")
+    };
+    assert!(!one.current && one.previous && two.current && !two.previous);
+    assert_eq!(
+        (two.label.as_str(), two.kernel.as_str()),
+        ("system 2", "6.12.48")
+    );
+    assert_eq!(two.entry, "nos-000002-b.conf");
+    assert_eq!(two.installed, Some(1_760_000_000));
+    assert_eq!(one.new_bytes, one.size_bytes);
+    let web = second().images[0].0.size_bytes;
+    assert_eq!(two.new_bytes, 30_000 + web);
+    assert!(two.images.iter().all(|image| image.partition.is_some()));
+    assert_eq!(two.broken, None);
+    let json = serde_json::to_value(two).unwrap();
+    assert_eq!(json["images"][0]["name"], "web");
+}
+
+#[test]
+fn the_same_input_gives_the_same_disk() {
+    let bytes = |device: MemoryDevice| device.bytes().to_vec();
+    assert!(bytes(disk_with(512, SIZE, &first())) == bytes(disk_with(512, SIZE, &first())));
+    let mut device = disk_with(512, SIZE, &first());
+    let mut again = disk_with(512, SIZE, &first());
+    install(&mut device, &second()).unwrap();
+    install(&mut again, &second()).unwrap();
+    assert!(device == again);
+}
+
+#[test]
+fn making_a_disk_again_over_an_old_one_leaves_nothing_of_it() {
+    let mut fresh = disk_with(512, SIZE, &second());
+    let mut reused = MemoryDevice::from_bytes(noise(5, SIZE), 512);
+    nos_disk::create(&mut reused, &new_disk(), &second().source(), &mut quiet).unwrap();
+    everything_is_clean(&mut reused);
+    assert_eq!(summary(&mut reused), summary(&mut fresh));
+}
+
+#[test]
+fn a_trial_leaves_the_pointer() {
+    let mut device = disk_with(512, SIZE, &first());
+    let mut disk = Disk::open(&mut device).unwrap();
+    let trial = InstallOptions { trial: true };
+    let report = disk.install(&second().source(), trial, &mut quiet).unwrap();
+    assert_eq!((report.number, disk.current()), (2, Some(1)));
+    let generations = disk.generations();
+    assert!(generations[1].trial && !generations[1].current);
+    let error = disk.remove(2).unwrap_err();
+    assert!(
+        matches!(error, Error::Protected { number: 2, .. }),
+        "{error}"
+    );
+    assert_eq!(disk.set_trial(None).unwrap().sectors_written, 1);
+    assert!(!disk.generations()[1].trial);
+    disk.switch(2).unwrap();
+    assert_eq!(disk.current(), Some(2));
+}
+
+#[test]
+fn what_does_not_fit_is_refused_before_the_first_write() {
+    let device = disk_with(512, 12 << 20, &first());
+    let before = device.bytes().to_vec();
+    let refused = |system: &System| {
+        let mut device = RecordingDevice::new(device.clone());
+        let error = install(&mut device, system).unwrap_err();
+        let (device, operations) = device.into_parts();
+        assert_eq!(operations, []);
+        assert!(device.bytes() == before);
+        error
+    };
+    let error = refused(&system(3, 30_000, vec![image("big", 9, 3000)]));
+    let Error::Space(Shortage::Images { needed, free, .. }) = &error else {
+        panic!("{error}")
+    };
+    let text = error.to_string();
+    assert!(
+        text.contains(&format!("{} bytes too few", needed - free)),
+        "{text}"
+    );
+    let error = refused(&system(3, 5 << 20, vec![]));
+    assert!(
+        matches!(error, Error::Space(Shortage::Esp { .. })),
+        "{error}"
+    );
+    let too_small = nos_disk::create(
+        &mut MemoryDevice::new(5 << 20, 512),
+        &new_disk(),
+        &first().source(),
+        &mut quiet,
+    );
+    let error = too_small.unwrap_err();
+    assert!(
+        matches!(error, Error::Space(Shortage::Disk { .. })),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_minimum_size_is_enough_and_one_mib_less_is_not() {
+    for sector_size in [512, 4096] {
+        let first = first();
+        let images = || first.images.iter().map(|(image, _)| image);
+        let new = new_disk_for(sector_size);
+        let least = nos_disk::minimum_size(&new, images(), 0, sector_size).unwrap() as usize;
+        let make = |size| {
+            let mut device = MemoryDevice::new(size, sector_size);
+            nos_disk::create(&mut device, &new, &first.source(), &mut quiet).map(|_| device)
+        };
+        everything_is_clean(&mut make(least).unwrap());
+        assert!(matches!(make(least - (1 << 20)), Err(Error::Space(_))));
+    }
+}
+
+#[test]
+fn sources_that_are_not_what_they_say_are_refused() {
+    let mut device = disk_with(512, SIZE, &first());
+    let wrong_bytes = {
+        let mut system = second();
+        system.images[0].1[5000] ^= 1;
+        system
+    };
+    let error = install(&mut device, &wrong_bytes).unwrap_err();
+    assert!(matches!(error, Error::ReadBack { .. }), "{error}");
+    assert_eq!(summary(&mut device), (vec![1], Some(1)));
+    for change in [-4096i64, 4096] {
+        let mut system = second();
+        let length = (system.images[0].1.len() as i64 + change) as usize;
+        system.images[0].1.resize(length, 0);
+        let error = install(&mut device, &system).unwrap_err();
+        assert!(matches!(error, Error::Source { .. }), "{error}");
+    }
+    let mut source = second();
+    source.images[0].0.root_hash = "zz".into();
+    assert!(matches!(
+        install(&mut device, &source),
+        Err(Error::Source { .. })
+    ));
+    install(&mut device, &second()).unwrap();
+    everything_is_clean(&mut device);
+}
+
+#[test]
+fn verify_names_what_is_damaged() {
+    let mut device = disk_with(512, SIZE, &first());
+    let (_, cache) = &first().images[1];
+    let position = |bytes: &[u8], needle: &[u8]| {
+        bytes
+            .windows(needle.len())
+            .position(|window| window == needle)
+            .unwrap()
+    };
+    let at = position(device.bytes(), &cache[7 * 4096..8 * 4096]);
+    device.bytes_mut()[at + 99] ^= 0x40;
+    let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
+    let [
+        Finding::Image {
+            name,
+            first_block,
+            blocks,
+            generations,
+            ..
+        },
+    ] = report.findings.as_slice()
+    else {
+        panic!("{:?}", report.findings)
+    };
+    assert_eq!(
+        (name.as_str(), *first_block, *blocks),
+        ("cache", Some(7), 1)
+    );
+    assert_eq!(generations, &[1]);
+    device.bytes_mut()[at + 99] ^= 0x40;
+
+    let at = position(device.bytes(), &first().uki);
+    device.bytes_mut()[at] ^= 1;
+    let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
+    assert!(matches!(
+        report.findings.as_slice(),
+        [Finding::Kernel { .. }]
+    ));
+    assert!(!report.is_good());
+}
+
+#[test]
+fn many_generations_come_and_go() {
+    let mut device = disk_with(512, SIZE, &first());
+    for number in 2..=nos_disk::MAX_GENERATIONS as u64 {
+        let report = install(
+            &mut device,
+            &system(number, 3000, vec![image("web", 1, 20)]),
+        );
+        assert_eq!(u64::from(report.unwrap().number), number);
+    }
+    everything_is_clean(&mut device);
+    let error = install(&mut device, &second()).unwrap_err();
+    assert!(
+        matches!(error, Error::Space(Shortage::Generations)),
+        "{error}"
+    );
+    Disk::open(&mut device).unwrap().rollback().unwrap();
+    let removed = Disk::open(&mut device).unwrap().gc(3).unwrap().removed;
+    assert_eq!(removed.len(), nos_disk::MAX_GENERATIONS - 3);
+    everything_is_clean(&mut device);
+    install(&mut device, &second()).unwrap();
+    everything_is_clean(&mut device);
+}
