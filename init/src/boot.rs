@@ -114,8 +114,8 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     }
     make_shared_files(&manifest.host)?;
     let devices = socket::netlink(Netlink::Devices).map_err(at("device events"))?;
-    let mut network = Network::start(manifest.network.clone(), &manifest.host)
-        .map_err(at("loopback network"))?;
+    let mut network =
+        Network::start(manifest.network.clone(), &manifest.host).map_err(at("loopback network"))?;
     for path in &manifest.modules {
         load_module(path);
         // The network's answers travel while the modules for the disks are loaded.

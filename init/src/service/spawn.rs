@@ -79,6 +79,8 @@ pub struct Started {
     pub pid: i32,
     /// What it writes to standard output and error.
     pub output: Fd,
+    /// Ends without a byte when the service's own program runs; a byte says that it never will.
+    pub launch: Fd,
 }
 
 /// Starts a service.
@@ -87,9 +89,14 @@ pub struct Started {
 /// Where the process cannot be made; what goes wrong in it later is its exit status.
 pub fn start(service: &Service) -> sys::Result<Started> {
     let (output, input) = file::pipe()?;
+    let (launch, not_launched) = file::pipe()?;
     match process::fork_into_namespaces()? {
-        Side::Parent(pid) => Ok(Started { pid, output }),
-        Side::Child => become_service(service, &input),
+        Side::Parent(pid) => Ok(Started {
+            pid,
+            output,
+            launch,
+        }),
+        Side::Child => become_service(service, &input, &not_launched),
     }
 }
 
@@ -131,8 +138,9 @@ fn run_beside(service: &Service, pid: i32, run: &[String]) -> Option<wait::Ended
     }
 }
 
-fn become_service(service: &Service, output: &Fd) -> ! {
+fn become_service(service: &Service, output: &Fd, not_launched: &Fd) -> ! {
     let complain = |what: &str, error: Errno| {
+        let _ = file::write(not_launched, b"!");
         let text = format!("cannot start: {what}: {error}\n");
         let _ = file::write_number(2, text.as_bytes());
     };

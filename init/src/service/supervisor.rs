@@ -21,6 +21,7 @@ const READ_BYTES: usize = 4096;
 struct Running {
     pid: i32,
     output: Fd,
+    launch: Option<Fd>,
     lines: Lines,
     started_ms: u64,
     prober: Option<Prober>,
@@ -36,8 +37,10 @@ enum State {
     Healthy,
     /// Will be started again at this time.
     Resting(u64),
-    /// Has ended and stays so.
+    /// Has done its work and stays ended.
     Ended,
+    /// Has failed and stays so.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -66,6 +69,7 @@ fn starts_again(restart: Restart, ended: Ended) -> bool {
 
 /// Whether the process would ignore SIGTERM: it is the first of its process namespace, where a
 /// signal that it has not asked for is lost (`pid_namespaces(7)`), and has not asked for this.
+/// One that says itself that it ignores the signal is left its time.
 fn ignores_term(status: &str) -> bool {
     let term = 1_u64 << (libc::SIGTERM - 1);
     let has = |field: &str| {
@@ -76,7 +80,7 @@ fn ignores_term(status: &str) -> bool {
         mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
             .is_some_and(|m| m & term != 0)
     };
-    !has("SigCgt:") && !has("SigBlk:")
+    !has("SigCgt:") && !has("SigBlk:") && !has("SigIgn:")
 }
 
 impl Supervisor {
@@ -116,6 +120,7 @@ impl Supervisor {
         let mut polls = Vec::new();
         for running in self.units.iter().filter_map(|unit| unit.running.as_ref()) {
             polls.push(Poll::readable(&running.output));
+            polls.extend(running.launch.as_ref().map(Poll::readable));
             polls.extend(running.prober.as_ref().and_then(Prober::poll));
         }
         polls
@@ -149,6 +154,10 @@ impl Supervisor {
             if ready.next().unwrap_or(false) {
                 running.take_output(&service.name, MAX_READS);
             }
+            let launched = running.launch.is_some() && ready.next().unwrap_or(false);
+            if launched && running.has_launched() && running.prober.is_none() {
+                *state = State::Healthy;
+            }
             let Some(prober) = &mut running.prober else {
                 continue;
             };
@@ -161,8 +170,6 @@ impl Supervisor {
 
     /// Starts the services whose time has come.
     pub fn start_due(&mut self, now_ms: u64) {
-        // A service without a probe is healthy once started, and another may wait for it: the
-        // order of the manifest lets one pass do.
         for i in 0..self.units.len() {
             let Some(unit) = self.units.get(i) else { break };
             let is_due = match unit.state {
@@ -268,6 +275,7 @@ impl Unit {
                 self.running = Some(Running {
                     pid: started.pid,
                     output: started.output,
+                    launch: Some(started.launch),
                     lines: Lines::default(),
                     started_ms: now_ms,
                     prober: health.map(|health| Prober::new(health, now_ms)),
@@ -302,12 +310,27 @@ impl Unit {
             self.state = State::Resting(now_ms.saturating_add(wait_ms));
         } else {
             say!("service {name} {ended}");
-            self.state = State::Ended;
+            self.state = if ended == Ended::Exit(0) {
+                State::Ended
+            } else {
+                State::Failed
+            };
         }
     }
 }
 
 impl Running {
+    /// Reads what the launch has come to; whether the service's program runs now.
+    fn has_launched(&mut self) -> bool {
+        let mut buffer = [0];
+        let read = self
+            .launch
+            .as_ref()
+            .map(|launch| file::read(launch, &mut buffer));
+        self.launch = None;
+        read == Some(Ok(0))
+    }
+
     fn take_output(&mut self, name: &str, max_reads: usize) {
         let mut buffer = [0_u8; READ_BYTES];
         for _ in 0..max_reads {
@@ -349,14 +372,14 @@ mod tests {
 
     #[test]
     fn a_first_process_without_a_handler_ignores_term() {
-        let status = |caught: &str, blocked: &str| {
-            format!("Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t0000000000001000\nSigCgt:\t{caught}\n")
+        let status = |caught: &str, blocked: &str, ignored: &str| {
+            format!("Name:\tx\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\nSigCgt:\t{caught}\n")
         };
         let (none, term) = ("0000000000000000", "0000000000004000");
-        assert!(ignores_term(&status(none, none)));
-        assert!(!ignores_term(&status(term, none)));
+        assert!(ignores_term(&status(none, none, none)));
+        assert!(!ignores_term(&status(term, none, none)));
         assert!(
-            !ignores_term(&status(none, term)),
+            !ignores_term(&status(none, term, none)),
             "it takes signals by descriptor"
         );
     }
