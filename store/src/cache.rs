@@ -175,6 +175,47 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ImportOptions;
+    use nos_formats::tree::{Kind, TreePath};
+
+    #[test]
+    fn unchanged_files_are_not_read_and_changed_ones_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let folder = dir.path().join("source");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("file"), "real").unwrap();
+        let import = |options: &ImportOptions| {
+            let tree = store.import_folder(&folder, options).unwrap();
+            match tree.get(&TreePath::new("file").unwrap()).unwrap().kind {
+                Kind::File(blob) => blob.digest,
+                _ => panic!("not a file"),
+            }
+        };
+        let remembering = ImportOptions::default();
+        assert_eq!(import(&remembering), Digest::of(b"real"));
+        // A lie, to see that it is believed: nobody reads the file.
+        let planted = store.add_bytes(b"lies").unwrap();
+        let plant = |digest: &Digest| {
+            let stat = std::fs::metadata(folder.join("file")).unwrap();
+            let mut recorder = Recorder::new(&folder);
+            recorder.settled_ns = i128::MAX;
+            recorder.add(b"file", &Stamp::of(&stat), digest);
+            recorder.save(&store, &folder).unwrap();
+        };
+        plant(&planted);
+        assert_eq!(import(&remembering), planted);
+        let reading = ImportOptions { no_cache: true };
+        assert_eq!(import(&reading), Digest::of(b"real"));
+        // What is no longer stored is read again.
+        plant(&planted);
+        std::fs::remove_file(store.object_path(&planted)).unwrap();
+        assert_eq!(import(&remembering), Digest::of(b"real"));
+        // Another length shows in any case, whatever the clock does.
+        plant(&Digest::of(b"real"));
+        std::fs::write(folder.join("file"), "longer").unwrap();
+        assert_eq!(import(&remembering), Digest::of(b"longer"));
+    }
 
     #[test]
     fn only_settled_files_are_remembered_and_damage_is_noticed() {

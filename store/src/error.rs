@@ -61,6 +61,15 @@ pub enum StoreError {
         /// The features that forbid writing.
         feature: String,
     },
+    /// The store may be read but not written by this user.
+    #[error(
+        "the store {} may not be written by this user; run as its owner or name another store with NOS_STORE",
+        path.display()
+    )]
+    NotWritable {
+        /// The store.
+        path: PathBuf,
+    },
     /// No object of that name.
     #[error("the store has no object {digest}; build or import it again")]
     Missing {
@@ -135,7 +144,7 @@ pub enum StoreError {
     },
     /// A root file that cannot be read.
     #[error(
-        "the root {name:?} cannot be read: {reason}; remove it with `nos store unroot` or set it again"
+        "the root {name:?} cannot be read: {reason}; set it again, or remove its file from the store's folder `roots`"
     )]
     BadRoot {
         /// The root's name.
@@ -191,7 +200,7 @@ fn remedy(error: &io::Error) -> &'static str {
             "free some space there (`nos store gc` helps) and run again, what is stored is whole"
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "make it accessible to this user, or name another store with NOS_STORE"
+            "make it accessible to this user"
         }
         io::ErrorKind::NotFound => "check the path and run again",
         _ => "remove the cause and run again",

@@ -6,7 +6,7 @@
 //! abandoned one can be told from one in use.
 
 use crate::error::{Context, Result, StoreError};
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
+use rustix::fs::{Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -119,6 +119,16 @@ impl Fs {
         match rustix::fs::statat(&self.root, rel, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(e) => Err(e).context("examine", self.full(rel)),
+        }
+    }
+
+    /// Whether this user may make files in a folder.
+    pub(crate) fn may_write(&self, rel: &str) -> Result<bool> {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        match rustix::fs::accessat(&self.root, rel, access, AtFlags::EACCESS) {
+            Ok(()) => Ok(true),
+            Err(Errno::ACCESS | Errno::ROFS | Errno::PERM) => Ok(false),
             Err(e) => Err(e).context("examine", self.full(rel)),
         }
     }

@@ -9,12 +9,16 @@
 //! Nothing is removed where the extent of what must stay is unknown: an unreadable root or a
 //! damaged tree listing of one ends the collection with an error.
 
+use crate::cache::{MAX_CACHE_BYTES, folder_of};
 use crate::closure::Closure;
 use crate::error::{Context, Result};
 use crate::object::{object_rel, sharded};
 use crate::session::{self, Exclusive, Recorded};
 use crate::{ActionKey, Digest, RootTarget, Store};
 use rustix::fs::FlockOperation;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a collection may take.
@@ -244,13 +248,28 @@ impl Store {
         Ok(())
     }
 
-    /// Unfinished files that nobody holds.
+    /// Unfinished files that nobody holds, and hints about folders that are gone.
     fn sweep_leftovers(
         &self,
         options: &GcOptions,
         report: &mut GcReport,
         event: &mut dyn FnMut(GcEvent),
     ) -> Result<()> {
+        for entry in self.fs().list("cache")? {
+            let rel = format!("cache/{}", entry.name);
+            let about = self.fs().read_bounded(&rel, MAX_CACHE_BYTES)?;
+            let Some(bytes) = about else { continue };
+            let folder = folder_of(&bytes).map(OsStr::from_bytes);
+            if folder.is_some_and(|folder| Path::new(folder).is_dir()) {
+                continue;
+            }
+            if !options.dry_run {
+                self.fs().remove(&rel)?;
+            }
+            let size = bytes.len() as u64;
+            report.freed_bytes += size;
+            event(GcEvent::Leftover { path: rel, size });
+        }
         for area in ["downloads", crate::fs::TMP_DIR] {
             for entry in self.fs().list(area)? {
                 let rel = format!("{area}/{}", entry.name);

@@ -10,7 +10,7 @@ use crate::walk::{Found, unsupported, walk};
 use crate::{Blob, Digest, Output, Store};
 use nos_formats::tree::{Kind, Metadata, Node, Tree};
 use std::fs::{File, Metadata as Stat};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -309,7 +309,15 @@ impl Store {
             .read(true)
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
             .open(&item.source)
-            .context("open", &item.source)?;
+            .map_err(|source| match source.kind() {
+                // It was there a moment ago.
+                ErrorKind::NotFound => changed(&item.source),
+                _ => StoreError::Io {
+                    action: "open",
+                    path: item.source.clone(),
+                    source,
+                },
+            })?;
         let mut source = Source {
             file,
             path: &item.source,

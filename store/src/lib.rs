@@ -35,6 +35,7 @@ mod roots;
 mod session;
 mod sign;
 mod store;
+mod usage;
 mod verify;
 mod walk;
 
@@ -50,4 +51,5 @@ pub use object::{MAX_READ_BYTES, ObjectWriter};
 pub use roots::RootTarget;
 pub use sign::{KeyError, PublicKey, SecretKey};
 pub use store::{Options, Store};
+pub use usage::Usage;
 pub use verify::{Problem, VerifyEvent, VerifyOptions, VerifyReport};

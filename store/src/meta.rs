@@ -49,6 +49,8 @@ pub(crate) enum Access {
     Full,
     /// Reading only, because of these features.
     ReadOnly(String),
+    /// Reading only, because the files belong to somebody else.
+    NotOurs,
 }
 
 /// Checks an existing store, or makes the folder one.
@@ -108,7 +110,8 @@ fn check(fs: &Fs, bytes: &[u8]) -> Result<Access> {
     }
     Ok(match unknown(&meta.ro_compatible, &KNOWN_RO_COMPATIBLE) {
         Some(list) => Access::ReadOnly(list),
-        None => Access::Full,
+        None if fs.may_write("sessions")? => Access::Full,
+        None => Access::NotOurs,
     })
 }
 

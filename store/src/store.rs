@@ -171,6 +171,7 @@ impl Store {
     pub(crate) fn check_writable(&self) -> Result<()> {
         match &self.inner.access {
             Access::Full => Ok(()),
+            Access::NotOurs => Err(StoreError::NotWritable { path: self.path() }),
             Access::ReadOnly(feature) => Err(StoreError::ReadOnly {
                 path: self.path(),
                 feature: feature.clone(),

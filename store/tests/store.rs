@@ -228,3 +228,30 @@ fn only_stores_that_we_understand_are_opened() {
         assert!(set(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_store_says_what_it_holds() {
+    let (_dir, store) = store();
+    let digest = store.add_bytes(b"four").unwrap();
+    let mut seen = Vec::new();
+    store.each_object(&mut |blob| seen.push(blob)).unwrap();
+    assert_eq!(seen, [Blob { digest, size: 4 }]);
+    let usage = store.usage().unwrap();
+    assert_eq!((usage.objects, usage.bytes, usage.results), (1, 4, 0));
+}
+
+#[test]
+fn special_files_in_a_folder_are_refused_by_name() {
+    let (dir, store) = store();
+    let folder = dir.path().join("f");
+    std::fs::create_dir(&folder).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(folder.join("sock")).unwrap();
+    let error = store
+        .import_folder(&folder, &ImportOptions::default())
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("f/sock is a socket"), "{text}");
+    assert!(store.add_file(&folder).is_err());
+    let missing = store.import_folder(dir.path().join("none"), &ImportOptions::default());
+    assert!(missing.unwrap_err().to_string().contains("none"));
+}
