@@ -166,7 +166,7 @@ fn make_shared_files(host: &str) -> Result<()> {
 pub fn load_module(path: &str) {
     let is_compressed = !path.ends_with(".ko");
     let loaded =
-        file::open(path, file::Mode::Read).and_then(|fd| sys::load_module(&fd, is_compressed));
+        file::open(path, file::Mode::Read).and_then(|fd| sys::module::load(&fd, is_compressed));
     match loaded {
         Ok(()) => debug!("module {path}"),
         Err(Errno(libc::EEXIST)) => debug!("module {path} is there already"),

@@ -85,6 +85,21 @@ pub fn read_at(fd: &Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     Ok(done)
 }
 
+/// Length of an open file in bytes.
+///
+/// # Errors
+/// What the kernel says.
+pub fn length(fd: &Fd) -> Result<usize> {
+    // SAFETY: takes no pointer. Every other read here names its offset or reads from the start
+    // of a descriptor of its own.
+    unsafe {
+        call(
+            libc::SYS_lseek,
+            &[fd.argument(), 0, libc::SEEK_END as usize],
+        )
+    }
+}
+
 /// Writes once; how much was taken.
 ///
 /// # Errors

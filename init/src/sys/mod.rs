@@ -6,6 +6,7 @@
 
 mod errno;
 pub mod file;
+pub mod module;
 pub mod mount;
 pub mod process;
 pub mod socket;
@@ -169,27 +170,6 @@ pub fn unmap_memory(block: *mut u8, size: usize) {
 pub fn set_host_name(name: &str) -> Result<()> {
     // SAFETY: the kernel reads `name.len()` bytes.
     unsafe { call(libc::SYS_sethostname, &[name.as_ptr() as usize, name.len()]) }.map(drop)
-}
-
-/// Loads a kernel module from an open file.
-///
-/// # Errors
-/// What the kernel says; `EEXIST` for a module that is already there.
-pub fn load_module(file: &Fd, compressed: bool) -> Result<()> {
-    const MODULE_INIT_COMPRESSED_FILE: usize = 4;
-    let flags = if compressed {
-        MODULE_INIT_COMPRESSED_FILE
-    } else {
-        0
-    };
-    // SAFETY: the parameters are a zero-terminated empty string.
-    unsafe {
-        call(
-            libc::SYS_finit_module,
-            &[file.argument(), c"".as_ptr() as usize, flags],
-        )
-        .map(drop)
-    }
 }
 
 /// What [`reboot`] does.
