@@ -325,9 +325,16 @@ impl Fs {
         self.step("open", rel)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let mode = Mode::from_raw_mode(0o666);
-        rustix::fs::openat(&self.root, rel, flags, mode)
-            .map(File::from)
-            .context("open", self.full(rel))
+        let open = || rustix::fs::openat(&self.root, rel, flags, mode).map(File::from);
+        match open() {
+            // A download that was cut off between becoming read-only and being named.
+            Err(Errno::ACCESS) => {
+                let ours = Mode::from_raw_mode(0o644);
+                rustix::fs::chmodat(&self.root, rel, ours, AtFlags::empty()).and_then(|()| open())
+            }
+            opened => opened,
+        }
+        .context("open", self.full(rel))
     }
 
     /// Creates a file that must not exist; `None` where it does.
