@@ -5,8 +5,8 @@
 //! second   zstd: init and kernel modules
 //! ```
 //!
-//! The compressed part suits the kernel's own decompressor: one frame, no dictionary, a window of at
-//! most 8 MiB (it accepts 128 MiB but must find the memory), the content's size and checksum.
+//! The compressed part suits the kernel's own decompressor: one frame, no dictionary, a window of
+//! at most 8 MiB (it accepts 128 MiB but must find the memory), the content's size and checksum.
 
 use super::{CpioError, Reader, archive};
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
@@ -17,8 +17,8 @@ use std::io::{self, Write as _};
 const WINDOW_LOG: u32 = 23;
 
 /// Writes an initramfs: `plain` as the only file (mode 0644) of the uncompressed archive, `tree` as
-/// the zstd-compressed one. `read` gives the content of each of the tree's files; `level` is zstd's,
-/// 1 to 22.
+/// the zstd-compressed one. `read` gives the content of each of the tree's files; `level` is
+/// zstd's, 1 to 22.
 ///
 /// # Errors
 /// As [`archive`], and [`CpioError::Compress`] for an unusable level.

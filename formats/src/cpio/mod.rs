@@ -9,8 +9,8 @@
 //! data, zeros up to a multiple of 4
 //! ```
 //!
-//! and an entry named `TRAILER!!!` ends an archive. Inode numbers follow the tree's order, times are
-//! zero, so an archive is a function of the tree alone.
+//! and an entry named `TRAILER!!!` ends an archive. Inode numbers follow the tree's order, times
+//! are zero, so an archive is a function of the tree alone.
 
 pub mod initramfs;
 mod read;

@@ -80,7 +80,8 @@ fn entries_are_in_tree_order_and_links_share_an_inode() {
         10 010622 x1 0:0 "run/pipe" 
         11 140755 x1 0:0 "run/socket" 
         12 041777 x1 0:0 "tmp" 
-    "#]].assert_eq(&list(&write(&sample())).unwrap());
+    "#]]
+    .assert_eq(&list(&write(&sample())).unwrap());
 }
 
 #[test]
@@ -175,7 +176,10 @@ fn cuts_and_flips_never_panic() {
 
 proptest! {
     #[test]
-    fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..400), fields in any::<[u32; 13]>()) {
+    fn garbage_never_panics(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        fields in any::<[u32; 13]>(),
+    ) {
         let _ = list(&bytes);
         let mut with_header = MAGIC.to_vec();
         for field in fields {
@@ -234,7 +238,8 @@ fn cpio_unpacks_it() {
         prw--w--w-   1 0        0               0 Jan  1  1970 run/pipe
         srwxr-xr-x   1 0        0               0 Jan  1  1970 run/socket
         drwxrwxrwt   1 0        0               0 Jan  1  1970 tmp
-    "#]].assert_eq(&listing);
+    "#]]
+    .assert_eq(&listing);
 
     run(&["-id", "--quiet"], &unprivileged, folder.path());
     let names = ["bin/a", "bin/m", "bin/z"];

@@ -1,7 +1,7 @@
 //! Stanzas of `Field: value` lines: control files, `Packages`, `Release`.
 //!
-//! Borrowed and lazy: finding the stanzas of a 56 MB index costs one pass over its bytes, and a field
-//! is looked for only when asked for.
+//! Borrowed and lazy: finding the stanzas of a 56 MB index costs one pass over its bytes, and a
+//! field is looked for only when asked for.
 
 /// A line that is neither a field, nor its continuation, nor a comment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

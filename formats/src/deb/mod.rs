@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Everything streams: a package may be larger than memory. Everything is bounded: what is unpacked
-//! by [`Limits`], what describes it (names, attributes, control file) by constants here. Nothing of a
-//! package is ever executed.
+//! by [`Limits`], what describes it (names, attributes, control file) by constants here. Nothing of
+//! a package is ever executed.
 
 mod ar;
 pub mod deb822;
@@ -80,7 +80,8 @@ pub enum DebError {
     },
     /// A compression that we do not know.
     #[error(
-        "{member} of the package is compressed in a way that is not supported; use a package with gz, xz, zst or no compression"
+        "{member} of the package is compressed in a way that is not supported; \
+         use a package with gz, xz, zst or no compression"
     )]
     Compression {
         /// The member's name.
@@ -88,7 +89,8 @@ pub enum DebError {
     },
     /// More than the limit.
     #[error(
-        "{member} of the package unpacks to more than {limit} {unit}; raise the limit if the package is to be trusted"
+        "{member} of the package unpacks to more than {limit} {unit}; \
+         raise the limit if the package is to be trusted"
     )]
     TooLarge {
         /// The member's name.

@@ -202,7 +202,8 @@ fn every_compression_gives_the_same_tree() {
         /usr/bin/hi 0 0:0 HardLink(/usr/bin/hello)
         /usr/bin/hoy 0 0:0 HardLink(/usr/bin/hello)
         /usr/empty 644 0:42 ""
-    "##]].assert_eq(&shown[0]);
+    "##]]
+    .assert_eq(&shown[0]);
 }
 
 #[test]
@@ -440,17 +441,25 @@ fn every_cut_is_an_error_and_no_flip_panics() {
 
 proptest! {
     #[test]
-    fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..1500), kind in 0usize..4) {
+    fn garbage_never_panics(
+        bytes in prop::collection::vec(any::<u8>(), 0..1500),
+        kind in 0usize..4,
+    ) {
         let kind = ["", ".gz", ".xz", ".zst"][kind];
         let _ = unpacked(&bytes);
         let _ = unpacked(&deb_of_tar(&bytes, kind));
         let name = format!("data.tar{kind}");
-        let members = [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control_tar()), (&name, &bytes)];
+        let control = control_tar();
+        let version = &b"2.0\n"[..];
+        let members = [("debian-binary", version), ("control.tar", &control), (&name, &bytes)];
         let _ = unpacked(&ar(&members));
     }
 
     #[test]
-    fn header_fields_never_panic(at in 0usize..257, value in prop::collection::vec(any::<u8>(), 1..14)) {
+    fn header_fields_never_panic(
+        at in 0usize..257,
+        value in prop::collection::vec(any::<u8>(), 1..14),
+    ) {
         let mut tar = sample();
         let entry = 512 * 3;
         let end = (at + value.len()).min(500);
@@ -534,7 +543,14 @@ fn dpkg_packages_are_unpacked() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, content).unwrap();
     };
-    file("DEBIAN/control", b"Package: t\nVersion: 1\nArchitecture: all\nMaintainer: m <m@example.org>\nDescription: d\n");
+    let fields = [
+        "Package: t",
+        "Version: 1",
+        "Architecture: all",
+        "Description: d",
+    ];
+    let control = format!("{}\nMaintainer: m <m@example.org>\n", fields.join("\n"));
+    file("DEBIAN/control", control.as_bytes());
     file(&deep, b"deep");
     file("usr/bin/tool", &vec![b'#'; 200_000]);
     std::fs::hard_link(root.join("usr/bin/tool"), root.join("usr/bin/other")).unwrap();

@@ -73,9 +73,9 @@ pub fn read_control(package: &mut dyn Read) -> Result<Control, DebError> {
 
 /// Unpacks a package: gives its control file and its files as a tree.
 ///
-/// `sink(path, content, size)` is called once for each regular file, in the archive's order; it gets
-/// exactly `size` bytes or a read error, and what it returns becomes the node's content. Nothing it
-/// kept may be used when this function fails: the archive's checksum comes last.
+/// `sink(path, content, size)` is called once for each regular file, in the archive's order; it
+/// gets exactly `size` bytes or a read error, and what it returns becomes the node's content.
+/// Nothing it kept may be used when this function fails: the archive's checksum comes last.
 ///
 /// # Errors
 /// [`DebError`]: what is damaged, too large or not acceptable; [`DebError::Sink`] with the sink's

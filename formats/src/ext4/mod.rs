@@ -1,12 +1,12 @@
 //! An empty, journalled ext4 file system, for what services may write.
 //!
-//! Follows the kernel's `Documentation/filesystems/ext4/` and gives what `mke2fs -t ext4` would, with
-//! one set of choices: blocks of 4096 bytes, 64-bit block numbers, extents, flexible groups of 16,
-//! checksums on all metadata, an internal journal, room for the descriptor table to grow so that a
-//! mounted file system can be enlarged. Metadata errors make it read-only.
+//! Follows the kernel's `Documentation/filesystems/ext4/` and gives what `mke2fs -t ext4` would,
+//! with one set of choices: blocks of 4096 bytes, 64-bit block numbers, extents, flexible groups of
+//! 16, checksums on all metadata, an internal journal, room for the descriptor table to grow so
+//! that a mounted file system can be enlarged. Metadata errors make it read-only.
 //!
-//! Little of it is written: bitmaps and inode tables that nobody has used yet are marked so, and the
-//! kernel fills them in later. What must be on the medium is
+//! Little of it is written: bitmaps and inode tables that nobody has used yet are marked so, and
+//! the kernel fills them in later. What must be on the medium is
 //!
 //! ```text
 //! block 0             boot sector (zero), superblock at byte 1024
@@ -62,7 +62,8 @@ pub struct Options<'a> {
 pub enum Ext4Error {
     /// Too small or too large.
     #[error(
-        "an ext4 file system of {size_bytes} bytes is not supported; choose between {MIN_SIZE} (8 MiB) and {MAX_SIZE} (16 TiB)"
+        "an ext4 file system of {size_bytes} bytes is not supported; \
+         choose between {MIN_SIZE} (8 MiB) and {MAX_SIZE} (16 TiB)"
     )]
     BadSize {
         /// Size asked for.

@@ -1,7 +1,7 @@
 //! PE32+ images, as far as a unified kernel image needs them.
 //!
-//! Follows Microsoft's "PE Format" and the UAPI Group's "Unified Kernel Image" specification. A UKI is
-//! systemd-stub with further sections behind its own:
+//! Follows Microsoft's "PE Format" and the UAPI Group's "Unified Kernel Image" specification. A UKI
+//! is systemd-stub with further sections behind its own:
 //!
 //! ```text
 //! DOS header, PE header, section table     up to SizeOfHeaders
@@ -10,11 +10,11 @@
 //!                                          and of 4096 in memory
 //! ```
 //!
-//! [`Uki::build`] writes byte for byte what systemd's `ukify build` does with the same input. There is
-//! no time in it but the stub's own, and nothing of any disk.
+//! [`Uki::build`] writes byte for byte what systemd's `ukify build` does with the same input. There
+//! is no time in it but the stub's own, and nothing of any disk.
 //!
-//! A signature would be appended at the end of the file, which is a multiple of 8 as it must be, with
-//! its place noted in data directory 4; an image that has one is refused as a stub.
+//! A signature would be appended at the end of the file, which is a multiple of 8 as it must be,
+//! with its place noted in data directory 4; an image that has one is refused as a stub.
 
 mod image;
 #[cfg(test)]
@@ -55,7 +55,8 @@ pub enum PeError {
     },
     /// More than a PE image can address.
     #[error(
-        "a unified kernel image of {size} bytes is too large; keep kernel and initrd below 2 GiB in all"
+        "a unified kernel image of {size} bytes is too large; \
+         keep kernel and initrd below 2 GiB in all"
     )]
     TooLarge {
         /// What it would need, in bytes.

@@ -214,8 +214,11 @@ fn unusable_stubs_are_refused() {
 
 proptest! {
     #[test]
-    fn what_goes_in_comes_out(initrd in prop::collection::vec(any::<u8>(), 1..9000), spare in 0usize..12,
-                              splash in prop::option::of(prop::collection::vec(any::<u8>(), 1..3000))) {
+    fn what_goes_in_comes_out(
+        initrd in prop::collection::vec(any::<u8>(), 1..9000),
+        spare in 0usize..12,
+        splash in prop::option::of(prop::collection::vec(any::<u8>(), 1..3000)),
+    ) {
         let kernel = kernel(0);
         let uki = Uki { splash: splash.as_deref(), ..uki(&kernel, &initrd) };
         let image = uki.build(&stub(spare)).unwrap();

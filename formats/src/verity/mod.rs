@@ -1,8 +1,9 @@
 //! dm-verity: a hash tree that makes every block of an image checkable on its own.
 //!
-//! Follows the kernel's `Documentation/admin-guide/device-mapper/verity.rst` (hash format version 1)
-//! and the superblock of cryptsetup's `veritysetup`, with one set of choices: SHA-256, data and hash
-//! blocks of 4096 bytes, the superblock in the first block after the data, the tree right behind it.
+//! Follows the kernel's `Documentation/admin-guide/device-mapper/verity.rst`, hash format version 1,
+//! and the superblock of cryptsetup's `veritysetup`, with one set of choices: SHA-256, data and
+//! hash blocks of 4096 bytes, the superblock in the first block after the data, the tree right
+//! behind it.
 //!
 //! ```text
 //! block 0 … D-1        the data
@@ -65,7 +66,8 @@ pub enum VerityError {
     },
     /// The data does not end at a block boundary.
     #[error(
-        "verity data of {size} bytes does not end at a block boundary; pad it to a multiple of {BLOCK_SIZE}"
+        "verity data of {size} bytes does not end at a block boundary; \
+         pad it to a multiple of {BLOCK_SIZE}"
     )]
     Unaligned {
         /// Its length in bytes.
@@ -92,7 +94,8 @@ pub enum VerityError {
     },
     /// The superblock is not one, or describes a format other than ours.
     #[error(
-        "the verity superblock has {what}; the image is damaged or was made by another tool, write it again"
+        "the verity superblock has {what}; \
+         the image is damaged or was made by another tool, write it again"
     )]
     BadSuperblock {
         /// What is wrong.

@@ -151,7 +151,8 @@ proptest! {
         }
         prop_assert_eq!(&builder.finish().unwrap(), &expected);
         let salt = Salt::new(salt).unwrap();
-        prop_assert_eq!(&compute(&reader(&data), data.len() as u64, salt, threads).unwrap(), &expected);
+        let computed = compute(&reader(&data), data.len() as u64, salt, threads).unwrap();
+        prop_assert_eq!(&computed, &expected);
     }
 
     #[test]
@@ -168,13 +169,18 @@ proptest! {
             bad[at] ^= 1 << bit;
             let report = check(&bad, &area, threads);
             let block = (at / BLOCK_SIZE) as u64;
-            prop_assert!(report.ranges.iter().any(|r| r.blocks.contains(&block)), "byte {} in {:?}", at, report);
+            let found = report.ranges.iter().any(|range| range.blocks.contains(&block));
+            prop_assert!(found, "byte {} in {:?}", at, report);
             prop_assert_eq!(&report, &check(&bad, &area, 1));
         }
     }
 
     #[test]
-    fn superblocks_survive_garbage(bytes in prop::collection::vec(any::<u8>(), 0..600), at in 0usize..100, value: u8) {
+    fn superblocks_survive_garbage(
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+        at in 0usize..100,
+        value: u8,
+    ) {
         let _ = Superblock::parse(&bytes);
         let area = build(&pattern(3), b"salt");
         let mut block = area.bytes[..BLOCK_SIZE].to_vec();
