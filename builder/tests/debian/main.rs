@@ -1,0 +1,9 @@
+//! Debian packages as a source, against a small archive made by the tests. No network beyond the
+//! loopback address.
+
+mod archive;
+mod fetching;
+mod indexes;
+mod resolving;
+mod server;
+mod unpacking;
