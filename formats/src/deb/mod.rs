@@ -15,6 +15,7 @@
 mod ar;
 pub mod deb822;
 mod decompress;
+mod entries;
 #[cfg(test)]
 mod tests;
 mod unpack;
@@ -58,6 +59,12 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// Most bytes of all long names and extended attributes of a package.
 const MAX_ALL_EXTENSION_BYTES: u64 = 64 << 20;
+
+/// Most bytes of all paths of a package, those of directories that it only implies counted twice.
+const MAX_ALL_NAME_BYTES: usize = 32 << 20;
+
+/// Most components of a path.
+const MAX_DEPTH: usize = 128;
 
 /// Why a package was refused.
 #[derive(Debug, thiserror::Error)]

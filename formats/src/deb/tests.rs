@@ -237,6 +237,7 @@ fn long_names_and_attributes_are_kept() {
 #[test]
 fn unacceptable_entries_are_refused() {
     let long_target = vec![b'a'; 90];
+    let deep = "a/".repeat(MAX_DEPTH + 1).into_bytes();
     let cases: &[(&[Entry<'_>], &str)] = &[
         (&[Entry(T::Regular, "../etc/passwd", b"", 0)], "'..'"),
         (&[Entry(T::Regular, "./usr/../../x", b"", 0)], "'..'"),
@@ -264,6 +265,13 @@ fn unacceptable_entries_are_refused() {
         (&[Entry(T::Link, "./a", b"./missing", 0)], "hard link"),
         (&[Entry(T::Link, "./a", b"../../x", 0)], "'..'"),
         (&[Entry(T::Symlink, "./a", b"", 0)], "link to nothing"),
+        (
+            &[
+                Entry(T::GNULongName, "x", &deep, 0),
+                Entry(T::Directory, "x", b"", 0),
+            ],
+            "deep",
+        ),
         (
             &[Entry(T::GNUSparse, "./a", b"", 0)],
             "type is not supported",
@@ -392,6 +400,22 @@ fn limits_hold_against_bombs() {
             "{error}"
         );
     }
+    // Entries of a few KiB, each of which implies as many directories as it may.
+    let mut deep = Vec::new();
+    let component = "a".repeat(30) + "/";
+    for i in 0..500 {
+        let name = format!("{i}/{}\0", component.repeat(MAX_DEPTH - 1));
+        let size = name.len() as u64;
+        raw_entry(
+            &mut deep,
+            header(T::GNULongName, size, 0),
+            "x",
+            name.as_bytes(),
+        );
+        raw_entry(&mut deep, header(T::Directory, 0, 0o755), "x", b"");
+    }
+    let error = unpacked(&deb_of_tar(&deep, ".xz")).unwrap_err();
+    assert!(error.to_string().contains("names together"), "{error}");
     // A long name of which only the size is there.
     let mut name = Vec::new();
     raw_entry(&mut name, header(T::GNULongName, 1 << 40, 0), "x", b"");
