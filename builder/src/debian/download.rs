@@ -85,7 +85,10 @@ pub(crate) fn fetch(
             }
             let resumed = attempt(env, transport, base, wanted, &mut partial)?;
             match partial.finish(wanted.size) {
-                Ok(_) => Ok(env.progress.event(Event::Finished { item })),
+                Ok(_) => {
+                    env.progress.event(Event::Finished { item });
+                    Ok(())
+                }
                 Err(error @ StoreError::Mismatch { .. }) => Err(Failure::Mismatch {
                     reason: error.to_string(),
                     resumed,

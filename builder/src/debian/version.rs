@@ -260,8 +260,7 @@ mod tests {
             return;
         }
         let mut runner = proptest::test_runner::TestRunner::deterministic();
-        let mut checked = 0;
-        for _ in 0..300 {
+        for checked in 0..300 {
             let a = version().new_tree(&mut runner).unwrap().current();
             // Half of the pairs differ in one place only: near misses find more.
             let b = if checked % 2 == 0 {
@@ -275,7 +274,6 @@ mod tests {
                     &a[at..]
                 )
             };
-            checked += 1;
             let (Ok(va), Ok(vb)) = (Version::parse(&a), Version::parse(&b)) else {
                 continue;
             };

@@ -1,6 +1,8 @@
 //! Debian packages as a source, against a small archive made by the tests. No network beyond the
 //! loopback address.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod archive;
 mod fetching;
 mod indexes;
