@@ -2,10 +2,7 @@
 
 use super::decompress::Bounded;
 use super::unpack::damaged;
-use super::{
-    DebError, Limits, MAX_ALL_EXTENSION_BYTES, MAX_ALL_NAME_BYTES, MAX_DEPTH, MAX_EXTENSION_BYTES,
-    Sink,
-};
+use super::{DebError, Limits, MAX_ALL_EXTENSION_BYTES, MAX_DEPTH, MAX_EXTENSION_BYTES, Sink};
 use crate::tree::{Kind, MAX_PATH_BYTES, Metadata, Node, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -36,16 +33,17 @@ pub(super) fn read_tree<C, E: Into<Box<dyn Error + Send + Sync>>>(
         name_bytes: 0,
     };
     let mut extensions = Extensions::default();
+    let too_large = |limit, unit| DebError::TooLarge {
+        member: member.into(),
+        limit: limit as u64,
+        unit,
+    };
     // Raw: we bound the long names and attributes ourselves.
     let entries = tar.entries().map_err(|e| damaged(member, &e))?.raw(true);
     for (count, entry) in entries.enumerate() {
         let mut content = entry.map_err(|e| damaged(member, &e))?;
         if count >= limits.entries {
-            return Err(DebError::TooLarge {
-                member: member.into(),
-                limit: limits.entries as u64,
-                unit: "entries",
-            });
+            return Err(too_large(limits.entries, "entries"));
         }
         let header = content.header().clone();
         let is_extension = extensions.take(&header, &mut content);
@@ -54,7 +52,10 @@ pub(super) fn read_tree<C, E: Into<Box<dyn Error + Send + Sync>>>(
         }
         let entry = Entry::new(header, extensions.next.take().unwrap_or_default());
         let path = TreePath::new(&entry.name)?;
-        growing.make_way(&path, &entry)?;
+        growing.make_way(&path, &entry, limits.name_bytes)?;
+        if growing.name_bytes > limits.name_bytes {
+            return Err(too_large(limits.name_bytes, "bytes of names"));
+        }
         let metadata = entry.metadata()?;
         let kind = match entry.header.entry_type() {
             EntryType::Regular | EntryType::Continuous => {
@@ -104,8 +105,9 @@ struct Growing<C> {
 }
 
 impl<C> Growing<C> {
-    /// Refuses a path that is there already; notes which parents come into being with it.
-    fn make_way(&mut self, path: &TreePath, entry: &Entry) -> Result<(), DebError> {
+    /// Refuses a path that is there already; notes which parents come into being with it, until
+    /// `name_bytes` exceeds `limit`.
+    fn make_way(&mut self, path: &TreePath, entry: &Entry, limit: usize) -> Result<(), DebError> {
         if self.tree.get(path).is_some() && !self.implied.remove(path) {
             return Err(entry.refused("it is there twice"));
         }
@@ -116,14 +118,11 @@ impl<C> Growing<C> {
         let mut parent = path.parent();
         while let Some(dir) = parent.filter(|dir| self.tree.get(dir).is_none()) {
             self.name_bytes += 2 * dir.as_bytes().len();
-            if self.name_bytes > MAX_ALL_NAME_BYTES {
+            if self.name_bytes > limit {
                 break;
             }
             parent = dir.parent();
             self.implied.insert(dir);
-        }
-        if self.name_bytes > MAX_ALL_NAME_BYTES {
-            return Err(entry.refused("all names together are too long"));
         }
         Ok(())
     }

@@ -36,14 +36,18 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// Files, directories and links.
     pub entries: usize,
+    /// Bytes of all paths, those of directories that are only implied counted twice.
+    pub name_bytes: usize,
 }
 
 impl Default for Limits {
-    /// 8 GiB and a million entries: beyond every package of Debian, within any machine's memory.
+    /// 8 GiB, a million entries, 32 MiB of names: beyond every package of Debian, within any
+    /// machine's memory.
     fn default() -> Self {
         Self {
             unpacked_bytes: 8 << 30,
             entries: 1_000_000,
+            name_bytes: 32 << 20,
         }
     }
 }
@@ -59,9 +63,6 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// Most bytes of all long names and extended attributes of a package.
 const MAX_ALL_EXTENSION_BYTES: u64 = 64 << 20;
-
-/// Most bytes of all paths of a package, those of directories that it only implies counted twice.
-const MAX_ALL_NAME_BYTES: usize = 32 << 20;
 
 /// Most components of a path.
 const MAX_DEPTH: usize = 128;
@@ -104,7 +105,7 @@ pub enum DebError {
         member: String,
         /// The limit.
         limit: u64,
-        /// What was counted: `bytes` or `entries`.
+        /// What was counted: `bytes`, `entries` or `bytes of names`.
         unit: &'static str,
     },
     /// An entry that we will not unpack.

@@ -361,6 +361,7 @@ fn limits_hold_against_bombs() {
     let limits = Limits {
         unpacked_bytes: 1 << 20,
         entries: 100,
+        name_bytes: 1 << 20,
     };
     // 64 MiB of zeros in one file, then a hundred thousand empty files.
     let zeros = vec![0; 64 << 20];
@@ -414,8 +415,21 @@ fn limits_hold_against_bombs() {
         );
         raw_entry(&mut deep, header(T::Directory, 0, 0o755), "x", b"");
     }
-    let error = unpacked(&deb_of_tar(&deep, ".xz")).unwrap_err();
-    assert!(error.to_string().contains("names together"), "{error}");
+    let limits = Limits {
+        entries: 1000,
+        ..limits
+    };
+    let error = unpack_bytes(&deb_of_tar(&deep, ".xz"), &limits).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DebError::TooLarge {
+                unit: "bytes of names",
+                ..
+            }
+        ),
+        "{error}"
+    );
     // A long name of which only the size is there.
     let mut name = Vec::new();
     raw_entry(&mut name, header(T::GNULongName, 1 << 40, 0), "x", b"");
