@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 use nos_manifest::{Health, Service};
 
-/// Pause between attempts until the first success, in milliseconds: doubled from the first to
-/// the second.
+/// Shortest and longest pause between attempts until the first success, in milliseconds; between
+/// them it is an eighth of the time since the start, so that a success is seen soon for its time.
 const STARTING_PAUSE_MS: (u64, u64) = (2, 100);
 /// Pause between attempts while healthy, in milliseconds.
 const HEALTHY_PAUSE_MS: u64 = 30_000;
@@ -54,7 +54,7 @@ pub struct Prober {
     attempt: Option<Attempt>,
     attempt_end_ms: u64,
     next_ms: u64,
-    pause_ms: u64,
+    started_ms: u64,
     give_up_ms: u64,
     is_healthy: bool,
     failures: u32,
@@ -98,7 +98,7 @@ impl Prober {
             attempt: None,
             attempt_end_ms: 0,
             next_ms: now_ms,
-            pause_ms: STARTING_PAUSE_MS.0,
+            started_ms: now_ms,
             give_up_ms: now_ms.saturating_add(within_ms),
             is_healthy: false,
             failures: 0,
@@ -252,8 +252,9 @@ impl Prober {
                 (self.failures >= MAX_FAILURES).then_some(Outcome::Unhealthy(why))
             }
             Progress::Failed(why) => {
-                self.next_ms = now_ms.saturating_add(self.pause_ms);
-                self.pause_ms = (self.pause_ms * 2).min(STARTING_PAUSE_MS.1);
+                let eighth = now_ms.saturating_sub(self.started_ms) / 8;
+                let pause_ms = eighth.clamp(STARTING_PAUSE_MS.0, STARTING_PAUSE_MS.1);
+                self.next_ms = now_ms.saturating_add(pause_ms);
                 (now_ms >= self.give_up_ms).then_some(Outcome::Unhealthy(why))
             }
         }
@@ -301,7 +302,14 @@ mod tests {
             outcome = prober.conclude(now, Progress::Failed("port 1".into()));
         }
         assert_eq!(outcome, Some(Outcome::Unhealthy("port 1".into())));
-        assert_eq!(times, [0, 2, 6, 14, 30, 62, 126, 226, 326, 426, 526]);
+        assert_eq!(times[..4], [0, 2, 4, 6]);
+        assert!(
+            times
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] <= 2 + pair[0] / 8),
+            "{times:?}"
+        );
+        assert!((500..=570).contains(times.last().unwrap()), "{times:?}");
     }
 
     #[test]

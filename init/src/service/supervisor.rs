@@ -155,8 +155,11 @@ impl Supervisor {
                 running.take_output(&service.name, MAX_READS);
             }
             let launched = running.launch.is_some() && ready.next().unwrap_or(false);
-            if launched && running.has_launched() && running.prober.is_none() {
-                *state = State::Healthy;
+            if launched && running.has_launched() {
+                debug!("service {} runs", service.name);
+                if running.prober.is_none() {
+                    *state = State::Healthy;
+                }
             }
             let Some(prober) = &mut running.prober else {
                 continue;
