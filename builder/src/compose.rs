@@ -2,11 +2,13 @@
 //! left out, and the few files that every root needs.
 
 use crate::error::BuildError;
+use crate::events::Event;
 use crate::realise::Builder;
+use crate::trim::{self, Glob, Request, TrimError};
 use crate::work::{Compose, User};
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_store::{ActionResult, Blob, Output, Store};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Directories that `init` mounts something on; each root must have them.
 const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
@@ -49,7 +51,7 @@ pub(crate) fn compose(
         root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
     }
     if parts.trim {
-        root.trim(store, parts, &merged.owners)?;
+        root.trim(builder, parts, &merged.owners)?;
     }
     root.tree.check_links()?;
     let digest = store.add_tree(&root.tree)?;
@@ -167,6 +169,44 @@ impl Root {
             self.declared.insert(place.clone());
             self.tree.insert_with_parents(place, node)?;
         }
+        Ok(())
+    }
+
+    /// Leaves out what no service can reach and the spec does not name.
+    fn trim(
+        &mut self,
+        builder: &Builder<'_>,
+        parts: &Compose,
+        owners: &BTreeMap<TreePath, String>,
+    ) -> Result<(), BuildError> {
+        let paths = |list: &[String]| list.iter().map(TreePath::new).collect::<Result<Vec<_>, _>>();
+        let programs = paths(&parts.entry_points)?;
+        let library_path = paths(&parts.library_path)?;
+        let named: Vec<TreePath> = self.declared.iter().cloned().collect();
+        let keep = parts.keep.iter().map(|glob| Glob::new(glob)).collect::<Result<Vec<_>, _>>();
+        let keep = keep.map_err(TrimError::from)?;
+        let request = Request {
+            programs: &programs,
+            named: &named,
+            keep: &keep,
+            owners: Some(owners),
+            library_path: &library_path,
+        };
+        let reach = trim::reach(&self.tree, &request, |blob: &Blob| {
+            std::fs::File::open(builder.store.object_path(&blob.digest))
+        })?;
+        for glob in &reach.unused_globs {
+            let text = format!(
+                "image {}: keep = {glob:?} matches nothing; correct it or leave it out",
+                parts.image
+            );
+            builder.observer.event(Event::Warning(&text));
+        }
+        for missing in &reach.missing {
+            let text = format!("image {}: {missing}", parts.image);
+            builder.observer.event(Event::Warning(&text));
+        }
+        reach.apply(&mut self.tree);
         Ok(())
     }
 

@@ -14,6 +14,11 @@ pub enum Event<'a> {
         /// Bytes in all, where known.
         total: Option<u64>,
     },
+    /// A download is complete and verified.
+    Downloaded {
+        /// Package or index.
+        name: &'a str,
+    },
     /// An action starts to run (it was not in the store).
     Started {
         /// Its label.
@@ -42,4 +47,26 @@ pub struct Silent;
 
 impl Observer for Silent {
     fn event(&self, _event: Event<'_>) {}
+}
+
+/// Passes on what the Debian source tells.
+pub struct Relay<'a>(pub &'a dyn Observer);
+
+impl crate::debian::Progress for Relay<'_> {
+    fn event(&self, event: crate::debian::Event<'_>) {
+        use crate::debian::Event as Fetch;
+        match event {
+            Fetch::Started { item, done_bytes, total_bytes }
+            | Fetch::Advanced { item, done_bytes, total_bytes } => {
+                // Bytes that are all there are not yet verified: `Finished` says so.
+                self.0.event(Event::Download { name: item, done: done_bytes, total: total_bytes });
+            }
+            Fetch::Finished { item } => self.0.event(Event::Downloaded { name: item }),
+            Fetch::Retrying { item, attempt, reason } => {
+                let text = format!("{item}: {reason}; attempt {attempt} follows");
+                self.0.event(Event::Warning(&text));
+            }
+            Fetch::Warning { text } => self.0.event(Event::Warning(text)),
+        }
+    }
 }

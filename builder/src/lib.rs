@@ -1,7 +1,28 @@
 //! Plan and realise: sources, Debian packages, kernel, service images, system.
+//!
+//! [`project`] finds and reads a spec, [`mod@plan`] makes the graph of what must be done,
+//! [`realise`] does what the store does not hold yet, and [`build`] is all of it in one call.
 #![forbid(unsafe_code)]
 
+mod boot;
+pub mod build;
+pub mod checkout;
+mod compose;
 pub mod debian;
 pub mod elf;
+mod error;
+pub mod events;
+mod image;
 pub mod kernel;
+mod packages;
+pub mod plan;
+pub mod project;
+pub mod realise;
+mod sources;
+mod system;
+pub mod tools;
 pub mod trim;
+pub mod work;
+
+pub use error::BuildError;
+pub use system::{BuiltSystem, SYSTEM_VERSION};

@@ -7,7 +7,7 @@
 use crate::work::{Compose, Origin, SystemParts, User, Work};
 use nos_manifest::SystemManifest;
 use nos_specs::lock::{Lock, LockedPackage};
-use nos_specs::system::{Image, Kernel, Source, System};
+use nos_specs::system::{Image, Kernel, Service, Source, System};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lock group of the boot loader.
@@ -60,6 +60,32 @@ pub fn lock_is_current(systems: &[System], lock: &Lock) -> Result<bool, PlanErro
         .all(|(group, wants)| lock.groups.get(group).is_some_and(|g| &g.wants == wants)))
 }
 
+/// Drops what a lock pins only for maintainer scripts, which are never run: of the boot loader's
+/// and the kernels' groups only the packages stay whose files a system takes.
+pub fn drop_unused(lock: &mut Lock) {
+    keep_only(lock, |group, package| match group.split_once(' ') {
+        None if group == BOOT_GROUP => package == BOOT_PACKAGE,
+        Some(("kernel", wanted)) => package == wanted || is_kernel_image(package),
+        _ => true,
+    });
+}
+
+/// Keeps of each group the packages that `used(group, package)` says, and of the lock those that
+/// some group names.
+pub(crate) fn keep_only(lock: &mut Lock, used: impl Fn(&str, &str) -> bool) {
+    for (name, group) in &mut lock.groups {
+        group.packages.retain(|package| used(name, package));
+    }
+    let named: BTreeSet<&String> = lock.groups.values().flat_map(|g| &g.packages).collect();
+    lock.packages.retain(|package, _| named.contains(package));
+}
+
+/// Whether a package is a kernel itself and not a name for the newest one.
+fn is_kernel_image(package: &str) -> bool {
+    let release = package.strip_prefix("linux-image-");
+    release.is_some_and(|release| release.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// Names an action within its [`Plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionId(pub(crate) usize);
@@ -96,7 +122,7 @@ impl Plan {
         self.actions.iter().enumerate().map(|(i, a)| (ActionId(i), a))
     }
 
-    fn push(&mut self, label: String, inputs: Vec<ActionId>, work: Work) -> ActionId {
+    pub(crate) fn push(&mut self, label: String, inputs: Vec<ActionId>, work: Work) -> ActionId {
         self.actions.push(Action { label, inputs, work });
         self.system()
     }
@@ -219,11 +245,7 @@ impl Planner<'_> {
     fn kernel(&mut self, kernel: &Kernel, system: &System) -> Result<ActionId, PlanError> {
         let Kernel::Stock { package, modules, .. } = kernel;
         let packages = self.group(&kernel_group(package), std::slice::from_ref(package))?;
-        let is_image = |name: &str| {
-            name.strip_prefix("linux-image-")
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-        };
-        let found = packages.into_iter().find(|(name, _)| is_image(name));
+        let found = packages.into_iter().find(|(name, _)| is_kernel_image(name));
         let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel { package: package.clone() })?;
         let unpacked = self.unpack(&name, pin);
         let work = Work::Kernel {
@@ -284,6 +306,7 @@ impl Planner<'_> {
             keep: image.keep.clone(),
             trim: image.trim,
             entry_points: entry_points.into_iter().collect(),
+            library_path: services.iter().flat_map(|s| library_path(s)).collect(),
             state: state.into_iter().collect(),
             users: services.iter().filter_map(|s| users.get(&s.name).cloned()).collect(),
         };
@@ -293,27 +316,23 @@ impl Planner<'_> {
     }
 }
 
+/// The absolute folders of a service's `LD_LIBRARY_PATH`.
+fn library_path(service: &Service) -> impl Iterator<Item = String> {
+    let path = service.env.get("LD_LIBRARY_PATH").map_or("", String::as_str);
+    path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_string)
+}
+
 fn sorted(names: &[String]) -> Vec<String> {
     names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// Service name → the user it runs as.
+/// Service name → the user it runs as. A checked system has an id for each service.
 fn users(system: &System) -> BTreeMap<String, User> {
-    let mut taken: BTreeSet<u32> = system.services.iter().filter_map(|s| s.uid).collect();
-    let mut users = BTreeMap::new();
-    let mut services: Vec<_> = system.services.iter().collect();
-    services.sort_by(|a, b| a.name.cmp(&b.name));
-    for service in services {
-        let uid = service.uid.unwrap_or_else(|| {
-            let mut uid = nos_specs::system::derive_uid(&service.name);
-            while !taken.insert(uid) {
-                uid = if uid >= 59_999 { 1000 } else { uid + 1 };
-            }
-            uid
-        });
-        users.insert(service.name.clone(), User { name: service.name.clone(), uid });
-    }
-    users
+    let user = |s: &Service| User {
+        name: s.name.clone(),
+        uid: s.uid.unwrap_or_else(|| nos_specs::system::derive_uid(&s.name)),
+    };
+    system.services.iter().map(|s| (s.name.clone(), user(s))).collect()
 }
 
 /// The manifest without what only a build knows: kernel release, modules, images.

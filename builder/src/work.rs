@@ -1,5 +1,6 @@
 //! What actions do: one variant of [`Work`] each, with the parameters that are part of its key.
 
+use crate::debian;
 use crate::error::BuildError;
 use crate::realise::Builder;
 use nos_manifest::SystemManifest;
@@ -71,7 +72,7 @@ pub struct User {
 }
 
 /// How the root of an image is put together.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct Compose {
     /// Image name.
     pub image: String,
@@ -89,6 +90,8 @@ pub struct Compose {
     pub trim: bool,
     /// Programs that services of this image start.
     pub entry_points: Vec<String>,
+    /// Folders of the services' `LD_LIBRARY_PATH`, in order.
+    pub library_path: Vec<String>,
     /// Directories backed by the state partition.
     pub state: Vec<String>,
     /// Users of the services of this image.
@@ -122,8 +125,8 @@ impl Work {
         init: &Digest,
     ) -> Result<Option<ActionKey>, BuildError> {
         let mut key = match self {
-            Work::Unpack { pin, .. } => {
-                KeyBuilder::new("nos.unpack").text("sha256", &pin.sha256)
+            Work::Unpack { name, pin } => {
+                return Ok(Some(debian::unpack_key(&debian::digest_of(name, pin)?)));
             }
             Work::Source(_) => return Ok(None),
             Work::Kernel { state, modules } => KeyBuilder::new("nos.kernel")

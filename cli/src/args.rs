@@ -45,8 +45,8 @@ pub(crate) struct Global {
     /// Use nothing but what the store holds
     #[arg(long, global = true)]
     pub(crate) offline: bool,
-    /// Debian mirror, before the spec's and the machine's own
-    #[arg(long, global = true, value_name = "URL", env = "NOS_DEBIAN_MIRROR")]
+    /// Debian mirror, before the spec's, NOS_DEBIAN_MIRROR and apt's own
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) mirror: Option<String>,
 }
 

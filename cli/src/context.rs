@@ -14,10 +14,14 @@ pub(crate) struct Context {
     pub(crate) jobs: usize,
     /// Use nothing but what the store holds.
     pub(crate) offline: bool,
-    /// Mirror from the command line or `NOS_DEBIAN_MIRROR`.
+    /// Mirror from the command line.
     pub(crate) mirror: Option<String>,
+    /// Mirror from `NOS_DEBIAN_MIRROR`.
+    pub(crate) environment_mirror: Option<String>,
     /// Now, in seconds since 1970.
     pub(crate) now: u64,
+    /// Folders of `PATH`.
+    pub(crate) search_path: Vec<PathBuf>,
     store: Option<PathBuf>,
 }
 
@@ -37,7 +41,9 @@ impl Context {
             jobs: global.jobs.map_or_else(processors, usize::from),
             offline: global.offline,
             mirror: global.mirror.filter(|m| !m.is_empty()),
+            environment_mirror: std::env::var("NOS_DEBIAN_MIRROR").ok().filter(|m| !m.is_empty()),
             now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
             store,
         }
     }

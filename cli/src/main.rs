@@ -1,3 +1,45 @@
-//! The `nos` program.
+//! The `nos` program: arguments, progress, colours, JSON. The only crate that prints or reads the
+//! environment; what it does is done by the libraries.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod args;
+mod context;
+mod failure;
+mod shell;
+mod tools;
+mod units;
+mod verbs;
+
+use clap::Parser;
+use context::Context;
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!(
+            "error: this is a bug in nos: {panic}\nPlease report it with the command and the spec \
+             that led here. Nothing was left half done."
+        );
+    }));
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help goes to standard output with exit code 0, usage errors to standard error.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let context = Context::from_environment(cli.global);
+    let outcome = verbs::run(&context, cli.verb);
+    context.shell.clear();
+    match outcome {
+        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if let Some(message) = failure.message() {
+                context.shell.error(message);
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}

@@ -244,12 +244,12 @@ impl Observer for Shell {
             }
             Event::Download { name, done, total } => {
                 let mut state = self.lock();
-                if total == Some(done) {
-                    state.downloads.remove(name);
-                } else {
-                    state.downloads.insert(name.to_string(), (done, total));
-                }
+                state.downloads.insert(name.to_string(), (done, total));
                 self.draw(&mut state);
+            }
+            Event::Downloaded { name } => {
+                self.lock().downloads.remove(name);
+                self.status("Fetched", name);
             }
         }
     }

@@ -53,6 +53,22 @@ pub(crate) fn human_size(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// A time for people: date and minute in UTC. Seconds since 1970.
+pub(crate) fn human_time(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Days to civil date, after Howard Hinnant's `civil_from_days`; eras of 400 years.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", rest / 3600, rest / 60 % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +94,14 @@ mod tests {
     fn sizes_read_well() {
         let all = [0, 1023, 1024, 1536, 20 << 20, 186 << 20, 3 << 40].map(human_size);
         assert_eq!(all, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "20.0 MiB", "186 MiB", "3.0 TiB"]);
+    }
+
+    #[test]
+    fn times_are_civil_and_utc() {
+        let all = [0, 951_782_399, 951_782_400, 1_795_153_445].map(human_time);
+        assert_eq!(
+            all,
+            ["1970-01-01 00:00", "2000-02-28 23:59", "2000-02-29 00:00", "2026-11-20 05:44"]
+        );
     }
 }

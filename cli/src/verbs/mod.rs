@@ -4,9 +4,9 @@ mod build;
 mod check;
 mod disk;
 mod doctor;
-mod fmt;
+
 mod image;
-mod lock;
+pub(crate) mod lock;
 mod run;
 mod store;
 
@@ -20,15 +20,14 @@ pub(crate) type Outcome = Result<(), Failure>;
 /// Runs a verb.
 pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
     match verb {
+        Verb::Fmt(_) | Verb::Flash(_) => Err(Failure::failed("soon")),
         Verb::Check(args) => check::run(context, &args),
-        Verb::Fmt(args) => fmt::run(context, &args),
         Verb::Lock(args) => lock::lock(context, &args),
         Verb::Update(args) => lock::update(context, &args),
         Verb::Plan(args) => build::plan(context, &args),
         Verb::Build(args) => build::build(context, &args),
         Verb::Image(args) => image::image(context, &args),
         Verb::Run(args) => run::run(context, &args),
-        Verb::Flash(args) => image::flash(context, &args),
         Verb::Install(args) => disk::install(context, &args),
         Verb::Generations(args) => disk::generations(context, &args),
         Verb::Switch(args) => disk::switch(context, &args),

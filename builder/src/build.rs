@@ -1,0 +1,275 @@
+//! A build from end to end: look at what is there, fetch what is missing, run what must run, keep
+//! the result alive.
+
+use crate::debian::{self, Environment};
+use crate::error::BuildError;
+use crate::events::Observer;
+use crate::plan::{ActionId, Plan, plan};
+use crate::realise::{Builder, Fate, Realised, realise, survey};
+use crate::system::BuiltSystem;
+use crate::work::Work;
+use nos_specs::lock::{Lock, LockedPackage};
+use nos_specs::system::System;
+use nos_store::{Digest, KeyBuilder, RootTarget, Store};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Where and how builds happen.
+#[derive(Clone, Copy)]
+pub struct Session<'a> {
+    /// Holds everything.
+    pub store: &'a Store,
+    /// The spec's folder.
+    pub folder: &'a Path,
+    /// Actions at once.
+    pub jobs: usize,
+    /// Hears what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// A built system and its name in the store.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Digest of the description.
+    pub digest: Digest,
+    /// The description.
+    pub system: BuiltSystem,
+    /// Number of actions that ran; 0 where nothing had changed.
+    pub ran: usize,
+}
+
+/// One line of a plan.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Step {
+    /// The action, in a person's words.
+    pub label: String,
+    /// `build` where it would run, `reuse` where its result is in the store, `read` for sources.
+    pub fate: &'static str,
+}
+
+impl Step {
+    /// Whether a build would run it.
+    pub fn will_run(&self) -> bool {
+        self.fate == "build"
+    }
+}
+
+/// What a build would do.
+#[derive(Debug, Clone)]
+pub struct Outlook {
+    /// Packages that would be fetched.
+    pub fetch: Vec<(String, LockedPackage)>,
+    /// All actions.
+    pub steps: Vec<Step>,
+    /// The result, where it is built already.
+    pub system: Option<BuiltSystem>,
+}
+
+impl Session<'_> {
+    pub(crate) fn builder(&self) -> Builder<'_> {
+        Builder {
+            store: self.store,
+            folder: self.folder,
+            jobs: self.jobs,
+            observer: self.observer,
+        }
+    }
+
+    /// What a build would fetch and run; runs nothing but the reading of local sources.
+    ///
+    /// # Errors
+    /// [`BuildError`] where no plan can be made or a source cannot be read.
+    pub fn outlook(&self, system: &System, lock: &Lock) -> Result<Outlook, BuildError> {
+        let plan = plan(system, lock)?;
+        let known = survey(&self.builder(), &plan)?;
+        let steps = plan
+            .iter()
+            .map(|(id, action)| Step {
+                label: action.label.clone(),
+                fate: match (known.get(&id), &action.work) {
+                    (_, Work::Source(_)) => "read",
+                    (Some(_), _) => "reuse",
+                    (None, _) => "build",
+                },
+            })
+            .collect();
+        let system = match known.get(&plan.system()) {
+            Some(done) => Some(read_system(self.store, done)?.1),
+            None => None,
+        };
+        Ok(Outlook { fetch: self.to_fetch(&plan, &known)?, steps, system })
+    }
+
+    /// Builds a system; fetches what it needs and the store lacks. The result stays in the store
+    /// until the same spec and host are built to something else.
+    ///
+    /// # Errors
+    /// [`BuildError`]; what was done up to there is kept and not done again.
+    pub fn build(
+        &self,
+        system: &System,
+        lock: &Lock,
+        archive: &Environment<'_>,
+    ) -> Result<Built, BuildError> {
+        let plan = plan(system, lock)?;
+        let builder = self.builder();
+        let known = survey(&builder, &plan)?;
+        let complete = known.contains_key(&plan.system());
+        let fetch = self.to_fetch(&plan, &known)?;
+        if !fetch.is_empty() {
+            debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
+        }
+        let all = if complete { known } else { realise(&builder, &plan, known)? };
+        let done = all.get(&plan.system()).ok_or(BuildError::MissingOutput { name: "system" })?;
+        let (digest, described) = read_system(self.store, done)?;
+        if !complete {
+            self.keep(system, &plan, &all)?;
+        }
+        let ran = all.values().filter(|r| r.fate == Fate::Built).count();
+        Ok(Built { digest, system: described, ran })
+    }
+
+    /// Copies the pinned packages that `from` holds, so that a second store needs no network.
+    ///
+    /// # Errors
+    /// [`BuildError`] where one store cannot be read or the other not written.
+    pub fn borrow_packages(
+        &self,
+        from: &Store,
+        system: &System,
+        lock: &Lock,
+    ) -> Result<(), BuildError> {
+        for (_, action) in plan(system, lock)?.iter() {
+            let Work::Unpack { name, pin } = &action.work else { continue };
+            let digest = debian::digest_of(name, pin)?;
+            if from.contains(&digest)? {
+                self.store.add_file(from.object_path(&digest))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Packages whose trees are not known and whose files are not stored.
+    pub(crate) fn to_fetch(
+        &self,
+        plan: &Plan,
+        known: &BTreeMap<ActionId, Realised>,
+    ) -> Result<Vec<(String, LockedPackage)>, BuildError> {
+        let mut fetch = Vec::new();
+        for (id, action) in plan.iter() {
+            if let Work::Unpack { name, pin } = &action.work
+                && !known.contains_key(&id)
+                && !self.store.contains(&debian::digest_of(name, pin)?)?
+            {
+                fetch.push((name.clone(), pin.clone()));
+            }
+        }
+        Ok(fetch)
+    }
+
+    /// Makes everything that the build read and made a root of the store.
+    fn keep(
+        &self,
+        system: &System,
+        plan: &Plan,
+        all: &BTreeMap<ActionId, Realised>,
+    ) -> Result<(), BuildError> {
+        let mut targets = Vec::new();
+        for (id, action) in plan.iter() {
+            if let Some(key) = all.get(&id).and_then(|r| r.key) {
+                targets.push(RootTarget::Result(key));
+            }
+            if let Work::Unpack { name, pin } = &action.work {
+                let digest = debian::digest_of(name, pin)?;
+                if self.store.contains(&digest)? {
+                    targets.push(RootTarget::Object(digest));
+                }
+            }
+        }
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.to_path_buf());
+        let place = KeyBuilder::new("nos.root").text("folder", &folder.to_string_lossy()).finish();
+        let place = place.to_string();
+        let name = format!("build-{}-{}", system.host, place.get(..16).unwrap_or(&place));
+        Ok(self.store.set_root(&name, &targets)?)
+    }
+}
+
+fn read_system(store: &Store, done: &Realised) -> Result<(Digest, BuiltSystem), BuildError> {
+    let missing = BuildError::MissingOutput { name: "system" };
+    let blob = done.result.object("system").ok_or(missing)?;
+    let system = serde_json::from_slice(&store.read_object(&blob.digest)?)?;
+    Ok((blob.digest, system))
+}
+
+/// Makes `link` a symbolic link to the system's description, and a root of the store.
+///
+/// # Errors
+/// [`BuildError::Io`] where the link cannot be made; anything but a link at that place is left
+/// alone.
+pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError> {
+    let failed = |error| BuildError::Io { path: link.to_path_buf(), error };
+    match std::fs::symlink_metadata(link) {
+        Ok(old) if !old.file_type().is_symlink() => {
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "something other than a link is there",
+            )));
+        }
+        _ => {}
+    }
+    let mut targets = vec![RootTarget::Object(built.digest)];
+    let system = &built.system;
+    let parts = [system.uki, system.boot_loader, system.kernel, system.initrd];
+    targets.extend(parts.iter().chain(&system.images).map(|b| RootTarget::Object(b.digest)));
+    let scratch = link.with_extension(format!("{}.part", std::process::id()));
+    std::os::unix::fs::symlink(store.object_path(&built.digest), &scratch).map_err(failed)?;
+    std::fs::rename(&scratch, link).map_err(failed)?;
+    let place = link.parent().and_then(|p| p.canonicalize().ok()).unwrap_or_default();
+    let place = place.join(link.file_name().unwrap_or_default());
+    let name = KeyBuilder::new("nos.link").text("path", &place.to_string_lossy()).finish();
+    Ok(store.set_root(&format!("link-{name}"), &targets)?)
+}
+
+/// The first difference between two builds of one system, in a person's words.
+///
+/// # Errors
+/// [`BuildError`] where an object cannot be read.
+pub fn first_difference(
+    first: (&Store, &Built),
+    second: (&Store, &Built),
+) -> Result<Option<String>, BuildError> {
+    let (a, b) = (&first.1.system, &second.1.system);
+    let mut parts = vec![("kernel".to_string(), a.kernel, b.kernel)];
+    for (image, (x, y)) in a.manifest.images.iter().zip(a.images.iter().zip(&b.images)) {
+        parts.push((format!("image {}", image.name), *x, *y));
+    }
+    parts.push(("initramfs".into(), a.initrd, b.initrd));
+    parts.push(("unified kernel image".into(), a.uki, b.uki));
+    for (what, x, y) in parts {
+        if x.digest != y.digest {
+            let offset = first_unequal_byte(
+                first.0.open_object(&x.digest)?,
+                second.0.open_object(&y.digest)?,
+            );
+            let place = offset.map_err(|error| BuildError::Io {
+                path: first.0.object_path(&x.digest),
+                error,
+            })?;
+            return Ok(Some(format!("{what} differs from byte {place}")));
+        }
+    }
+    Ok((first.1.digest != second.1.digest).then(|| "the descriptions differ".into()))
+}
+
+fn first_unequal_byte(a: impl Read, b: impl Read) -> io::Result<u64> {
+    let (a, b) = (io::BufReader::new(a), io::BufReader::new(b));
+    let mut offset = 0;
+    let (mut a, mut b) = (a.bytes(), b.bytes());
+    loop {
+        match (a.next().transpose()?, b.next().transpose()?) {
+            (Some(x), Some(y)) if x == y => offset += 1,
+            _ => return Ok(offset),
+        }
+    }
+}

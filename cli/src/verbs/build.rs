@@ -1,0 +1,161 @@
+//! `nos plan` and `nos build`; and the built system that other verbs start from.
+
+use super::{Outcome, check, lock};
+use crate::args::BuildArgs;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::units::human_size;
+pub(crate) use nos_builder::build::Built;
+use nos_builder::build::{Session, Step};
+use nos_builder::project::Project;
+use nos_store::Store;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// A spec, built.
+pub(crate) struct Made {
+    pub(crate) store: Store,
+    pub(crate) project: Project,
+    pub(crate) built: Built,
+}
+
+/// Checks, locks, fetches and builds what an argument names.
+pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, Failure> {
+    let project = check::load(context, spec)?;
+    let store = context.open_store()?;
+    let built = {
+        let system = project.system()?;
+        let lock = lock::ensure(context, &store, &project, locked)?;
+        let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
+        let session = session(context, &store, &project);
+        session.build(system, &lock, &archive.environment())?
+    };
+    context.shell.clear();
+    Ok(Made { store, project, built })
+}
+
+fn session<'a>(context: &'a Context, store: &'a Store, project: &'a Project) -> Session<'a> {
+    Session { store, folder: &project.folder, jobs: context.jobs, observer: &context.shell }
+}
+
+#[derive(Serialize)]
+struct Planned {
+    host: String,
+    fetch: Vec<Fetch>,
+    fetch_bytes: u64,
+    steps: Vec<Step>,
+    size_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Fetch {
+    package: String,
+    version: String,
+    size: u64,
+}
+
+pub(crate) fn plan(context: &Context, args: &BuildArgs) -> Outcome {
+    let project = check::load(context, &args.spec.spec)?;
+    let system = project.system()?;
+    let store = context.open_store()?;
+    let lock = lock::ensure(context, &store, &project, args.locked)?;
+    let outlook = session(context, &store, &project).outlook(system, &lock)?;
+    let fetch: Vec<Fetch> = outlook
+        .fetch
+        .iter()
+        .map(|(name, pin)| Fetch {
+            package: name.clone(),
+            version: pin.version.clone(),
+            size: pin.size,
+        })
+        .collect();
+    let planned = Planned {
+        host: system.host.clone(),
+        fetch_bytes: fetch.iter().map(|f| f.size).sum(),
+        fetch,
+        steps: outlook.steps,
+        size_bytes: outlook.system.as_ref().map(|s| s.content_bytes()),
+    };
+    context.shell.result(&planned, |planned| {
+        let mut text = String::new();
+        for fetch in &planned.fetch {
+            let size = human_size(fetch.size);
+            text.push_str(&format!("fetch  {} {} ({size})\n", fetch.package, fetch.version));
+        }
+        for step in &planned.steps {
+            text.push_str(&format!("{}  {}\n", step.fate, step.label));
+        }
+        text.push_str(&format!(
+            "host {}: {} to fetch, {} of {} steps to run",
+            planned.host,
+            human_size(planned.fetch_bytes),
+            planned.steps.iter().filter(|s| s.will_run()).count(),
+            planned.steps.len(),
+        ));
+        if let Some(size) = planned.size_bytes {
+            text.push_str(&format!("; result {}", human_size(size)));
+        }
+        text
+    })?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    host: &'a str,
+    path: PathBuf,
+    digest: String,
+    content_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out_link: Option<&'a Path>,
+    system: &'a nos_builder::BuiltSystem,
+}
+
+pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
+    let made = make(context, &args.spec.spec, args.locked)?;
+    let Made { store, project, built } = &made;
+    if args.check {
+        prove(context, &made)?;
+    }
+    let path = store.object_path(&built.digest);
+    if let Some(link) = &args.out_link {
+        nos_builder::build::link(store, built, link).map_err(Failure::failed)?;
+    }
+    let report = Report {
+        host: &project.system()?.host,
+        path,
+        digest: built.digest.to_string(),
+        content_bytes: built.system.content_bytes(),
+        out_link: args.out_link.as_deref(),
+        system: &built.system,
+    };
+    context.shell.result(&report, |report| report.path.display().to_string())?;
+    Ok(())
+}
+
+/// Builds everything again in an empty store and compares.
+fn prove(context: &Context, made: &Made) -> Outcome {
+    let Made { store, project, built } = made;
+    let scratch = tempfile::Builder::new()
+        .prefix("nos-check-")
+        .tempdir()
+        .map_err(|e| Failure::failed(format_args!("no scratch folder: {e}; set TMPDIR to one")))?;
+    let again = Store::open(scratch.path().join("store"))?;
+    let system = project.system()?;
+    let lock = lock::ensure(context, store, project, true)?;
+    let session = session(context, &again, project);
+    session.borrow_packages(store, system, &lock)?;
+    let archive = lock::Archive::new(context, &again, system.debian.mirror.as_deref())?;
+    // Another number of threads, so that an order that depends on it would show.
+    let session = Session { jobs: if context.jobs == 1 { 3 } else { 1 }, ..session };
+    let second = session.build(system, &lock, &archive.environment())?;
+    match nos_builder::build::first_difference((store, built), (&again, &second))? {
+        None => {
+            context.shell.status("Reproducible", format_args!("host {}", system.host));
+            Ok(())
+        }
+        Some(difference) => Err(Failure::failed(format_args!(
+            "building again gave other bytes: {difference}; please report this with the spec"
+        ))),
+    }
+}

@@ -1,0 +1,250 @@
+//! Verbs that change or look at a disk that is there: install, generations, switch, rollback,
+//! verify, gc.
+
+use super::Outcome;
+use super::build::{self, Made};
+use crate::args::{DiskArgs, GcArgs, InstallArgs, SwitchArgs};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::shell::Shell;
+use crate::units::{human_size, human_time};
+use nos_builder::BuiltSystem;
+use nos_disk::{
+    DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
+    InstallOptions, OpenError, Progress, Report, VerifyReport,
+};
+use nos_store::Store;
+use serde::Serialize;
+use std::io::Read;
+use std::path::Path;
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Failure::failed(error)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Failure::failed(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::failed(error)
+    }
+}
+
+/// A built system as the disk code takes it. `uki` are the bytes of its kernel image.
+pub(crate) fn generation<'a>(
+    store: &'a Store,
+    system: &'a BuiltSystem,
+    uki: &'a [u8],
+    label: &str,
+    installed: Option<u64>,
+) -> GenerationSource<'a> {
+    let images = system.manifest.images.iter().zip(&system.images).map(|(image, blob)| {
+        let open = move || -> std::io::Result<Box<dyn Read + 'a>> {
+            let file = store.open_object(&blob.digest).map_err(std::io::Error::other)?;
+            Ok(Box::new(file))
+        };
+        ImageSource { image: image.clone(), open: Box::new(open) }
+    });
+    GenerationSource {
+        uki,
+        uki_digest: *system.uki.digest.as_bytes(),
+        title: format!("nOs {}", system.manifest.host),
+        label: label.to_string(),
+        kernel: system.manifest.kernel.clone(),
+        installed,
+        images: images.collect(),
+    }
+}
+
+/// Shows how far writing or checking a disk is.
+pub(crate) fn progress(shell: &Shell) -> impl FnMut(&Progress) + '_ {
+    |at| shell.progress(&format!("{} {}", at.doing, at.what), at.done, Some(at.total))
+}
+
+/// Adds the place to what is wrong with a disk.
+pub(crate) fn on<T, E: std::fmt::Display>(path: &Path, result: Result<T, E>) -> Result<T, Failure> {
+    result.map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))
+}
+
+pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
+    let path = &args.disk.disk;
+    // A disk that cannot be used is found out before the work, not after it.
+    on(path, Disk::open(&mut FileDevice::open_read_only(path)?).map(drop))?;
+    let Made { store, built, .. } = build::make(context, &args.spec, args.locked)?;
+    let uki = store.read_object(&built.system.uki.digest)?;
+    let label = args.label.as_deref().unwrap_or_default();
+    let source = generation(&store, &built.system, &uki, label, Some(context.now));
+    let mut device = FileDevice::open(path)?;
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let mut watch = progress(&context.shell);
+    let report = on(path, disk.install(&source, InstallOptions::default(), &mut watch))?;
+    drop(watch);
+    context.shell.clear();
+    changed(context, path, "Installed", &report)
+}
+
+pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let mut device = FileDevice::open(path)?;
+    let report = on(path, on(path, Disk::open(&mut device))?.switch(args.generation))?;
+    changed(context, path, "Switched", &report)
+}
+
+pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
+    let path = &args.disk;
+    let mut device = FileDevice::open(path)?;
+    let report = on(path, on(path, Disk::open(&mut device))?.rollback())?;
+    changed(context, path, "Rolled back", &report)
+}
+
+pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
+    let mut device = FileDevice::open(path)?;
+    let report = on(path, on(path, Disk::open(&mut device))?.gc(keep))?;
+    changed(context, path, "Collected", &report)
+}
+
+/// Says what a change did: the next boot's generation and what was written.
+fn changed(context: &Context, path: &Path, verb: &str, report: &Report) -> Outcome {
+    let shell = &context.shell;
+    if shell.json() {
+        return Ok(shell.result(report, |_| String::new())?);
+    }
+    let mut said = format!("{} boots generation {} next", path.display(), report.number);
+    if !report.removed.is_empty() {
+        let removed: Vec<String> = report.removed.iter().map(u32::to_string).collect();
+        said.push_str(&format!("; removed {}", removed.join(", ")));
+    }
+    let sectors = match report.sectors_written {
+        1 => "1 sector".to_string(),
+        n => format!("{n} sectors"),
+    };
+    shell.status(verb, format_args!("{said} ({} in {sectors})", human_size(report.bytes_written)));
+    for image in &report.images_written {
+        shell.status("Wrote", format_args!("image {image}"));
+    }
+    for image in &report.images_reused {
+        shell.status("Reused", format_args!("image {image}"));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Listing<'a> {
+    disk: &'a Path,
+    generations: Vec<GenerationInfo>,
+}
+
+pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
+    let path = &args.disk;
+    let mut device = FileDevice::open_read_only(path)?;
+    let disk = on(path, Disk::open(&mut device))?;
+    let listing = Listing { disk: path, generations: disk.generations() };
+    let shell = &context.shell;
+    shell.result(&listing, |listing| {
+        let mut rows = vec![["", "N", "INSTALLED", "KERNEL", "NEW", "SIZE", "LABEL"].map(String::from)];
+        for generation in &listing.generations {
+            let mark = match (generation.current, generation.previous) {
+                (true, _) => "→",
+                (_, true) => "←",
+                _ => "",
+            };
+            let label = match &generation.broken {
+                Some(why) => format!("{} (broken: {why})", generation.label),
+                None => generation.label.clone(),
+            };
+            rows.push([
+                mark.to_string(),
+                generation.number.to_string(),
+                generation.installed.map_or_else(|| "-".into(), human_time),
+                generation.kernel.clone(),
+                human_size(generation.new_bytes),
+                human_size(generation.size_bytes),
+                label,
+            ]);
+        }
+        let mut text = table(&rows);
+        if let Some(head) = text.lines().next().map(str::len) {
+            text = format!("{}{}", shell.bold(&text[..head]), &text[head..]);
+        }
+        text
+    })?;
+    Ok(())
+}
+
+/// Rows in columns that are as wide as their widest cell.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Verified<'a> {
+    disk: &'a Path,
+    good: bool,
+    #[serde(flatten)]
+    report: VerifyReport,
+}
+
+pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
+    let path = &args.disk;
+    let mut device = FileDevice::open_read_only(path)?;
+    let disk = on(path, Disk::open(&mut device))?;
+    let mut watch = progress(&context.shell);
+    let report = on(path, disk.verify(&mut watch))?;
+    drop(watch);
+    let verified = Verified { disk: path, good: report.is_good(), report };
+    context.shell.result(&verified, |verified| {
+        let report = &verified.report;
+        let mut text: String = report.findings.iter().map(|f| describe(f) + "\n").collect();
+        text.push_str(&format!(
+            "{}: {} generations, {} kernel images, {} images, {} checked: {}\n",
+            path.display(),
+            report.generations,
+            report.kernels,
+            report.images,
+            human_size(report.bytes),
+            if verified.good { "all good" } else { "DAMAGED" },
+        ));
+        text
+    })?;
+    if verified.good { Ok(()) } else { Err(Failure::Explained) }
+}
+
+/// A finding in a person's words.
+fn describe(finding: &Finding) -> String {
+    let needed = |generations: &[u32]| {
+        let list: Vec<String> = generations.iter().map(u32::to_string).collect();
+        format!("needed by generations {}", list.join(", "))
+    };
+    match finding {
+        Finding::Table { what } => format!("partition table: {what}"),
+        Finding::FileSystem { what } => format!("EFI system partition: {what}"),
+        Finding::Pointer { what } => format!("pointer: {what}"),
+        Finding::Generation { number, what } => format!("generation {number}: {what}"),
+        Finding::Kernel { digest, generations, what } => {
+            format!("kernel image {digest}: {what} ({})", needed(generations))
+        }
+        Finding::Image { name, partition, generations, first_block, blocks, what } => {
+            let partition = partition.map_or_else(String::new, |p| format!(" (partition {p})"));
+            let first = first_block.map_or_else(String::new, |b| format!(", first block {b}"));
+            let needed = needed(generations);
+            format!("image {name}{partition}: {what}; {blocks} blocks{first}; {needed}")
+        }
+        Finding::Leftover { what } => format!("leftover: {what}; the next change clears it"),
+    }
+}
