@@ -124,6 +124,9 @@ pub(crate) struct UpdateArgs {
     /// Packages to move; all when none is named
     #[arg(value_name = "PACKAGE")]
     pub(crate) packages: Vec<String>,
+    /// Move the pins of the virtual machine that `nos run` uses instead
+    #[arg(long, conflicts_with = "packages")]
+    pub(crate) tools: bool,
 }
 
 #[derive(Debug, Args)]

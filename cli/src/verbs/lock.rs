@@ -70,6 +70,11 @@ pub(crate) fn lock(context: &Context, args: &SpecArgs) -> Outcome {
 }
 
 pub(crate) fn update(context: &Context, args: &UpdateArgs) -> Outcome {
+    if args.tools {
+        let pins = crate::tools::renew(context, &context.open_store()?)?;
+        context.shell.status("Locked", pins.display());
+        return Ok(());
+    }
     let project = check::load(context, &args.spec.spec)?;
     let mode = match args.packages.as_slice() {
         [] => Mode::UpdateAll,
