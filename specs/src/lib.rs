@@ -18,7 +18,7 @@ pub mod diagnostic;
 mod eval;
 pub mod library;
 pub mod lock;
-mod render;
+pub mod render;
 pub mod schema;
 pub mod source;
 pub mod suggest;

@@ -1,6 +1,11 @@
 //! The shape of `nos.lock`: which bytes each package name stands for.
+//!
+//! The file is TOML in one canonical form, so that equal locks have equal bytes and a changed pin
+//! is a few changed lines. [`Lock::parse`] takes nothing on trust: a lock that was merged badly or
+//! edited by hand is refused with the place of the mistake before anything is fetched by it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// A whole lock file. Every map is ordered, so equal locks have equal bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -60,4 +65,263 @@ pub struct LockedPackage {
     pub size: u64,
     /// SHA-256 of the `.deb`, lower-case hex.
     pub sha256: String,
+}
+
+/// Largest package that a lock may name, in bytes.
+const MAX_PACKAGE_BYTES: u64 = 16 << 30;
+
+/// Why a lock cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// Not TOML, or not the names of this version.
+    #[error(
+        "line {line}, column {column}: {message}; take the file from version control, or remove it and run `nos lock`"
+    )]
+    Syntax {
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// Written by a newer program.
+    #[error("it has version {found}, this program reads up to {LOCK_VERSION}; use a newer nos")]
+    TooNew {
+        /// Version found.
+        found: u32,
+    },
+    /// Something that `nos lock` never writes.
+    #[error(
+        "{place}: {message}; take the file from version control, or remove it and run `nos lock`"
+    )]
+    Invalid {
+        /// Table and name, such as `packages.nginx.sha256`.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Lock {
+    /// Reads a lock file.
+    ///
+    /// # Errors
+    /// [`LockError`] with the place, for anything that [`Lock::to_text`] would not have written.
+    /// A newer version is told from a mistake.
+    pub fn parse(text: &str) -> Result<Self, LockError> {
+        let lock: Self = match toml::from_str(text) {
+            Ok(lock) => lock,
+            Err(error) => {
+                // A newer lock may have names that this program does not know.
+                #[derive(serde::Deserialize)]
+                struct Version {
+                    version: u32,
+                }
+                return Err(match toml::from_str::<Version>(text) {
+                    Ok(Version { version }) if version > LOCK_VERSION => {
+                        LockError::TooNew { found: version }
+                    }
+                    _ => syntax(text, &error),
+                });
+            }
+        };
+        if lock.version > LOCK_VERSION {
+            return Err(LockError::TooNew {
+                found: lock.version,
+            });
+        }
+        lock.validate()?;
+        Ok(lock)
+    }
+
+    /// Whether the lock is one that `nos lock` could have written.
+    ///
+    /// # Errors
+    /// [`LockError::Invalid`] with the first place where it is not.
+    pub fn validate(&self) -> Result<(), LockError> {
+        if self.version != LOCK_VERSION {
+            return invalid("version", format!("there is no version {}", self.version));
+        }
+        for (name, suite) in &self.suites {
+            let at = |field| format!("suites.{name}.{field}");
+            if !is_word(name, b"-.") {
+                return invalid(format!("suites.{name:?}"), "not the name of a suite");
+            }
+            if !is_date(&suite.date) {
+                return invalid(at("date"), "not a date such as 2026-01-31T12:00:00Z");
+            }
+            sha256(at("sha256"), &suite.sha256)?;
+        }
+        for (name, group) in &self.groups {
+            let at = |field| format!("groups.{name:?}.{field}");
+            if name.is_empty() || name.chars().any(char::is_control) {
+                return invalid(format!("groups.{name:?}"), "not the name of a group");
+            }
+            for (field, names) in [("wants", &group.wants), ("packages", &group.packages)] {
+                if !names.is_sorted_by(|a, b| a < b) {
+                    return invalid(at(field), "the names are not in order, or one stands twice");
+                }
+                if let Some(name) = names.iter().find(|name| !is_package(name)) {
+                    return invalid(at(field), format!("{name:?} is not the name of a package"));
+                }
+            }
+            let missing = group
+                .packages
+                .iter()
+                .find(|name| !self.packages.contains_key(*name));
+            if let Some(missing) = missing {
+                return invalid(at("packages"), format!("{missing:?} is not pinned"));
+            }
+        }
+        self.packages
+            .iter()
+            .try_for_each(|(name, package)| package.validate(name))
+    }
+
+    /// The canonical text: what [`Lock::parse`] reads, with a line that says who wrote it.
+    pub fn to_text(&self) -> String {
+        let mut out = String::from("# Made by nos lock; do not edit.\n");
+        let _ = writeln!(out, "version = {}", self.version);
+        for (name, suite) in &self.suites {
+            let _ = writeln!(out, "\n[suites.{}]", key(name));
+            let _ = writeln!(out, "date = {}", quoted(&suite.date));
+            let _ = writeln!(out, "sha256 = {}", quoted(&suite.sha256));
+        }
+        for (name, group) in &self.groups {
+            let _ = writeln!(out, "\n[groups.{}]", key(name));
+            list(&mut out, "wants", &group.wants);
+            list(&mut out, "packages", &group.packages);
+        }
+        for (name, package) in &self.packages {
+            let _ = writeln!(out, "\n[packages.{}]", key(name));
+            let _ = writeln!(out, "version = {}", quoted(&package.version));
+            let _ = writeln!(out, "architecture = {}", quoted(&package.architecture));
+            let _ = writeln!(out, "suite = {}", quoted(&package.suite));
+            let _ = writeln!(out, "path = {}", quoted(&package.path));
+            let _ = writeln!(out, "size = {}", package.size);
+            let _ = writeln!(out, "sha256 = {}", quoted(&package.sha256));
+        }
+        out
+    }
+}
+
+impl LockedPackage {
+    fn validate(&self, name: &str) -> Result<(), LockError> {
+        let at = |field| format!("packages.{}.{field}", key(name));
+        if !is_package(name) {
+            return invalid(format!("packages.{name:?}"), "not the name of a package");
+        }
+        if !is_word(&self.version, b".+~:-") {
+            return invalid(at("version"), "not a Debian version");
+        }
+        if !is_word(&self.architecture, b"-") {
+            return invalid(
+                at("architecture"),
+                "not an architecture such as amd64 or all",
+            );
+        }
+        if !is_word(&self.suite, b"-.") {
+            return invalid(at("suite"), "not the name of a suite");
+        }
+        let parts = || self.path.split('/');
+        let plain = |part: &str| !part.is_empty() && !matches!(part, "." | "..");
+        if !parts().all(plain) || !self.path.bytes().all(|b| b.is_ascii_graphic()) {
+            return invalid(at("path"), "not a relative path without `..`");
+        }
+        if !self.path.ends_with(".deb") || self.path.contains(['?', '#', '\\']) {
+            return invalid(at("path"), "not the path of a .deb file");
+        }
+        if self.size == 0 || self.size > MAX_PACKAGE_BYTES {
+            return invalid(
+                at("size"),
+                format!("not between 1 and {MAX_PACKAGE_BYTES} bytes"),
+            );
+        }
+        sha256(at("sha256"), &self.sha256)
+    }
+}
+
+fn invalid<T>(place: impl Into<String>, message: impl Into<String>) -> Result<T, LockError> {
+    Err(LockError::Invalid {
+        place: place.into(),
+        message: message.into(),
+    })
+}
+
+fn syntax(text: &str, error: &toml::de::Error) -> LockError {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..at).unwrap_or("");
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    LockError::Syntax {
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        message: error.message().lines().collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Letters, digits and some others, a letter or digit first.
+fn is_word(text: &str, others: &[u8]) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.len() <= 256
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
+}
+
+fn is_package(name: &str) -> bool {
+    is_word(name, b"+-.") && name.len() >= 2 && !name.bytes().any(|b| b.is_ascii_uppercase())
+}
+
+/// `2026-01-31T12:00:00Z`
+fn is_date(text: &str) -> bool {
+    const FORM: &[u8] = b"dddd-dd-ddTdd:dd:ddZ";
+    text.len() == FORM.len()
+        && text.bytes().zip(FORM).all(|(byte, form)| match form {
+            b'd' => byte.is_ascii_digit(),
+            other => byte == *other,
+        })
+}
+
+fn sha256(place: String, text: &str) -> Result<(), LockError> {
+    if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        return Ok(());
+    }
+    invalid(place, "not a SHA-256 of 64 lower-case hexadecimal digits")
+}
+
+/// A name of a table: bare where TOML allows that.
+fn key(name: &str) -> String {
+    let bare = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if !name.is_empty() && name.bytes().all(bare) {
+        name.to_owned()
+    } else {
+        quoted(name)
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A list with one element on each line, so that versions of the file can be merged.
+fn list(out: &mut String, name: &str, elements: &[String]) {
+    let _ = writeln!(out, "{name} = [");
+    for element in elements {
+        let _ = writeln!(out, "    {},", quoted(element));
+    }
+    out.push_str("]\n");
 }
