@@ -89,7 +89,9 @@ pub enum ReadError {
         what: &'static str,
     },
     /// Part of EROFS that this reader does not know.
-    #[error("the EROFS needs {what} at byte {offset}, which this program cannot read; use the tool that wrote it")]
+    #[error(
+        "the EROFS needs {what} at byte {offset}, which this program cannot read; use the tool that wrote it"
+    )]
     Unsupported {
         /// Where.
         offset: u64,

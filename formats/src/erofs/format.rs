@@ -105,14 +105,12 @@ pub mod incompat {
     pub const ZERO_PADDING: u32 = 0x01;
     /// Algorithm configurations follow the superblock, and clusters may exceed a block.
     pub const CONFIGURATIONS: u32 = 0x02;
-    /// Chunk-based files.
-    pub const CHUNKED: u32 = 0x04;
     /// Last clusters inside inodes.
     pub const INLINE_CLUSTER: u32 = 0x10;
     /// A packed inode, or clusters shared between files.
     pub const FRAGMENTS: u32 = 0x20;
     /// Every feature this reader knows.
-    pub const KNOWN: u32 = ZERO_PADDING | CONFIGURATIONS | CHUNKED | INLINE_CLUSTER | FRAGMENTS;
+    pub const KNOWN: u32 = ZERO_PADDING | CONFIGURATIONS | INLINE_CLUSTER | FRAGMENTS;
 }
 
 /// Data layouts of an inode (bits 1–3 of its format).
@@ -327,5 +325,8 @@ pub fn device_number(major: u32, minor: u32) -> Option<u32> {
 
 /// Major and minor of a device number.
 pub fn device_parts(number: u32) -> (u32, u32) {
-    ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00))
+    (
+        (number >> 8) & 0xfff,
+        (number & 0xff) | ((number >> 12) & 0xfff00),
+    )
 }

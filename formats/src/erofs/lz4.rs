@@ -81,9 +81,8 @@ impl Encoder {
             // Extend, no further than its length can still be written.
             let longest = MIN_MATCH + 14 + 255 * spare;
             let limit = (end - LAST_LITERALS).min(start.saturating_add(longest));
-            let matched = at - start
-                + MIN_MATCH
-                + common(data, candidate + MIN_MATCH, at + MIN_MATCH, limit);
+            let matched =
+                at - start + MIN_MATCH + common(data, candidate + MIN_MATCH, at + MIN_MATCH, limit);
             let matched = matched.min(longest);
             push_sequence(out, literals, Some((start - source, matched)));
             at = start + matched;

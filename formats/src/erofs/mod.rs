@@ -30,11 +30,11 @@ mod error;
 pub mod format;
 mod lz4;
 mod options;
-
+mod read;
 mod write;
 
 pub use content::Content;
 pub use error::{ReadError, WriteError};
 pub use options::{Compression, Options};
-
+pub use read::{DirEntry, Image, Inode, InodeKind, ReadAt};
 pub use write::{Spool, Summary, write};

@@ -54,7 +54,8 @@ impl Options {
     /// Refuses what the format cannot hold.
     pub(super) fn check(&self) -> Result<(), WriteError> {
         let cluster = self.cluster_bytes;
-        if cluster == 0 || cluster % BLOCK_SIZE as u32 != 0 || cluster > MAX_CLUSTER_BYTES {
+        let whole_blocks = cluster > 0 && cluster.is_multiple_of(BLOCK_SIZE as u32);
+        if !whole_blocks || cluster > MAX_CLUSTER_BYTES {
             return Err(WriteError::ClusterSize {
                 cluster_bytes: cluster,
             });

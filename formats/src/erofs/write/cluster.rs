@@ -143,8 +143,7 @@ impl Segment {
     /// Stores a compressed cluster, zeros before it (the `ZERO_PADDING` feature).
     fn push_compressed(&mut self, packed: &[u8], decoded: usize) {
         let size = packed.len().next_multiple_of(BLOCK_SIZE);
-        self.bytes
-            .resize(self.bytes.len() + size - packed.len(), 0);
+        self.bytes.resize(self.bytes.len() + size - packed.len(), 0);
         self.bytes.extend_from_slice(packed);
         self.extents.push(Extent {
             len: decoded as u32,

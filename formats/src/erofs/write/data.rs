@@ -153,8 +153,7 @@ impl<C: Content> Work<'_, '_, C> {
         self.stored.spooled = true;
         self.spool.seek(SeekFrom::Start(0))?;
         let small = |&index: &usize| {
-            options.fragments
-                && file_size(&self.inodes[index]) <= u64::from(options.cluster_bytes)
+            options.fragments && file_size(&self.inodes[index]) <= u64::from(options.cluster_bytes)
         };
         let (small, large): (Vec<usize>, Vec<usize>) = files.iter().partition(|i| small(i));
         let mut packed = self.compress_files(&large, options.fragments)?;
@@ -220,7 +219,10 @@ impl<C: Content> Work<'_, '_, C> {
             len: open.tail,
             at: 0,
         };
-        if open.tail == size && inline_tail(self.heads[inode], size) as u64 == size && !self.fragments {
+        if open.tail == size
+            && inline_tail(self.heads[inode], size) as u64 == size
+            && !self.fragments
+        {
             self.stored.places[inode] = Place::Flat { block: open.block };
         } else if open.extents.is_empty() {
             tails.push(tail);
@@ -354,11 +356,7 @@ impl Open {
 }
 
 /// Cuts a stream into segments.
-fn segments(
-    pieces: &[Piece],
-    len: u64,
-    leave_tail: bool,
-) -> impl Iterator<Item = Job<'_>> {
+fn segments(pieces: &[Piece], len: u64, leave_tail: bool) -> impl Iterator<Item = Job<'_>> {
     let step = SEGMENT_BYTES as u64;
     (0..len.div_ceil(step)).map(move |number| {
         let start = number * step;

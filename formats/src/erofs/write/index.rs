@@ -21,9 +21,19 @@ use crate::erofs::format::{BLOCK_BITS, BLOCK_SIZE, cluster};
 /// The entry of one logical cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entry {
-    Head { plain: bool, offset: u16, block: u32 },
-    First { blocks: u16, next: u16 },
-    Later { back: u16, next: u16 },
+    Head {
+        plain: bool,
+        offset: u16,
+        block: u32,
+    },
+    First {
+        blocks: u16,
+        next: u16,
+    },
+    Later {
+        back: u16,
+        next: u16,
+    },
 }
 
 /// Where the end of a file is.
@@ -132,13 +142,21 @@ fn emit_pack(pack: &[Entry], per_pack: usize, bits: usize, first_block: u32, out
     let mut base = None;
     for (i, entry) in pack.iter().enumerate() {
         let (kind, low) = match *entry {
-            Entry::Head { plain, offset, block } => {
+            Entry::Head {
+                plain,
+                offset,
+                block,
+            } => {
                 let counted = match pack[0] {
                     Entry::First { blocks, .. } => u32::from(blocks),
                     _ => 0,
                 };
                 base.get_or_insert((first_block + block).wrapping_sub(counted));
-                let kind = if plain { cluster::PLAIN } else { cluster::HEAD1 };
+                let kind = if plain {
+                    cluster::PLAIN
+                } else {
+                    cluster::HEAD1
+                };
                 (kind, offset)
             }
             Entry::First { blocks, .. } => (cluster::NONHEAD, cluster::BLOCK_COUNT | blocks),

@@ -24,7 +24,9 @@ pub(super) enum Body<'t, C> {
     /// A device with its number, or a pipe or socket with 0.
     Special(u32),
     /// The inode that holds fragments; no name leads to it.
-    Packed { size: u64 },
+    Packed {
+        size: u64,
+    },
 }
 
 /// One inode.

@@ -54,10 +54,7 @@ pub(super) fn head_len<C: Content>(
 fn is_compact<C: Content>(inode: &PlannedInode<'_, C>) -> bool {
     let small = |id| id <= u32::from(u16::MAX);
     let meta = inode.metadata;
-    small(meta.uid)
-        && small(meta.gid)
-        && small(inode.links)
-        && size(inode) <= u64::from(u32::MAX)
+    small(meta.uid) && small(meta.gid) && small(inode.links) && size(inode) <= u64::from(u32::MAX)
 }
 
 /// Size as `stat` shows it.
@@ -166,15 +163,7 @@ impl<C: Content> Emitter<'_, '_, C> {
 
     /// Appends map header and index of a compressed file. The inode began at `start` of `out`
     /// and at byte `at` of the image.
-    fn index(
-        &self,
-        index: usize,
-        size: u64,
-        at: u64,
-        start: usize,
-        data: u32,
-        out: &mut Vec<u8>,
-    ) {
+    fn index(&self, index: usize, size: u64, at: u64, start: usize, data: u32, out: &mut Vec<u8>) {
         let align = |out: &mut Vec<u8>| {
             let len = out.len() - start;
             out.resize(start + len.next_multiple_of(8), 0);

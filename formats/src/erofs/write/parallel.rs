@@ -138,11 +138,6 @@ mod tests {
     #[should_panic]
     fn a_panic_of_a_worker_is_handed_on() {
         let jobs = [1, 2, 3, 4];
-        let _ = run_ordered(
-            2,
-            &jobs,
-            |job| assert!(*job != 2),
-            |()| Ok::<(), ()>(()),
-        );
+        let _ = run_ordered(2, &jobs, |job| assert!(*job != 2), |()| Ok::<(), ()>(()));
     }
 }
