@@ -254,6 +254,15 @@ pub enum TransportError {
         /// The last attempt's error.
         reason: String,
     },
+    /// An answer that cannot be followed: a redirection in circles or out of HTTP, a certificate
+    /// that is not the mirror's.
+    #[error("{address} cannot be used: {reason}; correct the mirror's address, or use another one")]
+    Unusable {
+        /// Full address.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// The connection broke off, or sent less than it said.
     #[error("{address} broke off: {reason}; try again")]
     Broken {

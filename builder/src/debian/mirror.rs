@@ -485,7 +485,8 @@ mod tests {
             apt("a.list", "deb http://vendor.test/debian stable main"),
             apt(
                 "b.sources",
-                "Types: deb\nURIs: http://d.test/debian\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.pgp\n",
+                "Types: deb\nURIs: http://d.test/debian\nSuites: trixie\nComponents: main\n\
+             Signed-By: /usr/share/keyrings/debian-archive-keyring.pgp\n",
             ),
         ];
         assert_eq!(found(&files).unwrap().0, "http://d.test/debian");

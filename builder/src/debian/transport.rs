@@ -135,7 +135,16 @@ impl Transport {
             Ok(response) => response,
             Err(error) => {
                 let reason = error.to_string();
-                return Err(TransportError::Unreachable { address, reason });
+                return Err(match error {
+                    ureq::Error::BadUri(_)
+                    | ureq::Error::Http(_)
+                    | ureq::Error::RedirectFailed
+                    | ureq::Error::TooManyRedirects
+                    | ureq::Error::InvalidProxyUrl
+                    | ureq::Error::Tls(_)
+                    | ureq::Error::Rustls(_) => TransportError::Unusable { address, reason },
+                    _ => TransportError::Unreachable { address, reason },
+                });
             }
         };
         let status = response.status().as_u16();

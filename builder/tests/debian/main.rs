@@ -8,4 +8,5 @@ mod fetching;
 mod indexes;
 mod resolving;
 mod server;
+mod signing;
 mod unpacking;
