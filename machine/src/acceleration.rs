@@ -1,13 +1,14 @@
 //! Whether KVM works here: proven by running a guest, not by looking for `/dev/kvm`.
 
 use crate::config::Accel;
-use crate::keeper::wait_until;
+use crate::console::Console;
+use crate::error::MachineError;
 use crate::toolbox::Toolbox;
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How guest instructions are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,18 @@ pub enum Accelerator {
     Kvm,
     /// By emulation.
     Tcg,
+}
+
+impl Accelerator {
+    /// QEMU's arguments for it. The probe must use the same: a processor that KVM cannot give
+    /// its guests whole makes QEMU abort.
+    pub(crate) fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
+            // Five-level page tables gain nothing here, and older QEMUs emulate them wrongly.
+            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max,la57=off"],
+        }
+    }
 }
 
 /// What was chosen, and why it is not the faster one.
@@ -59,24 +72,35 @@ impl Acceleration {
     }
 }
 
-/// A ROM whose reset vector counts memory up and down a while and then leaves through the exit
-/// port. A KVM that only starts guests and cannot run them does not get there.
+/// A ROM whose reset vector does what firmware does first: count in memory, ask for the
+/// processor's features, set up its floating-point units. Then it leaves through the exit port.
+/// A KVM that only starts guests, or emulates a part of the instructions, does not get there.
 fn probe_rom() -> Vec<u8> {
     let mut rom = vec![0xf4u8; ROM_BYTES]; // hlt
     // Real mode, CS:IP = F000:FFF0, at the last 16 bytes; a near jump into the ROM.
     let start = ROM_BYTES - 0x100;
     #[rustfmt::skip]
     let code = [
-        0x31, 0xc0,             // xor ax, ax
-        0x8e, 0xd8,             // mov ds, ax
-        0xbb, 0x00, 0x10,       // mov bx, 0x1000
-        0xb9, 0xff, 0xff,       // mov cx, 0xffff
-        0xff, 0x07,             // again: inc word [bx]
-        0xe2, 0xfc,             // loop again
-        0x0f, 0xa2,             // cpuid (always intercepted: leaves the guest and comes back)
-        0xb0, EXIT_VALUE,       // mov al, value
-        0xe6, EXIT_PORT,        // out port, al
-        0xf4,                   // hlt
+        0x31, 0xc0,                   // xor ax, ax
+        0x8e, 0xd8,                   // mov ds, ax
+        0xbb, 0x00, 0x10,             // mov bx, 0x1000
+        0xb9, 0xff, 0xff,             // mov cx, 0xffff
+        0xff, 0x07,                   // again: inc word [bx]
+        0xe2, 0xfc,                   // loop again
+        0x31, 0xc0,                   // xor ax, ax
+        0x0f, 0xa2,                   // cpuid
+        0x9b, 0xdb, 0xe3,             // finit
+        0xbb, 0x00, 0x10,             // mov bx, 0x1000 (cpuid has used it)
+        0x0f, 0x20, 0xe0,             // mov eax, cr4
+        0x0d, 0x00, 0x06,             // or ax, OSFXSR | OSXMMEXCPT
+        0x0f, 0x22, 0xe0,             // mov cr4, eax
+        0xc7, 0x07, 0x80, 0x1f,       // mov word [bx], 0x1f80 (the reset value)
+        0xc7, 0x47, 0x02, 0x00, 0x00, // mov word [bx + 2], 0
+        0x0f, 0xae, 0x17,             // ldmxcsr [bx]
+        0x0f, 0x57, 0xc0,             // xorps xmm0, xmm0
+        0xb0, EXIT_VALUE,             // mov al, value
+        0xe6, EXIT_PORT,              // out port, al
+        0xf4,                         // hlt
     ];
     rom[start..start + code.len()].copy_from_slice(&code);
     let vector = ROM_BYTES - 16;
@@ -98,10 +122,10 @@ fn probe(toolbox: &Toolbox, folder: &Path) -> Result<(), String> {
         }
         Err(other) => return Err(format!("/dev/kvm cannot be opened: {other}")),
     }
-    run_probe(toolbox, folder, "kvm")
+    run_probe(toolbox, folder, Accelerator::Kvm)
 }
 
-fn run_probe(toolbox: &Toolbox, folder: &Path, accelerator: &str) -> Result<(), String> {
+fn run_probe(toolbox: &Toolbox, folder: &Path, on: Accelerator) -> Result<(), String> {
     let rom = folder.join("probe.rom");
     std::fs::write(&rom, probe_rom()).map_err(|e| format!("the KVM test has no room: {e}"))?;
     let mut command = toolbox.command();
@@ -109,7 +133,9 @@ fn run_probe(toolbox: &Toolbox, folder: &Path, accelerator: &str) -> Result<(), 
         .args(["-nodefaults", "-no-user-config", "-display", "none"])
         .args(["-machine", "q35,sata=off,smbus=off,usb=off,vmport=off"])
         .args(["-global", "apic-common.vapic=off", "-m", "2M"])
-        .args(["-no-reboot", "-accel", accelerator, "-bios", "probe.rom"])
+        .args(["-no-reboot", "-bios", "probe.rom"])
+        .args(on.arguments())
+        .args(["-cpu", if accelerator == "kvm" { "host" } else { "max" }])
         .arg("-device")
         .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"))
         .current_dir(folder)
@@ -119,26 +145,31 @@ fn run_probe(toolbox: &Toolbox, folder: &Path, accelerator: &str) -> Result<(), 
     let mut child = command
         .spawn()
         .map_err(|e| format!("the KVM test did not start: {e}"))?;
-    let ended = wait_until(&mut child, Instant::now() + PROBE_LIMIT);
-    if !matches!(ended, Ok(Some(_))) {
+    // An instruction that KVM cannot run stops the guest, and QEMU says so and waits.
+    let said = match child.stderr.take() {
+        Some(stderr) => Console::read_from(stderr, None),
+        None => Console::default(),
+    };
+    let outcome = said.wait_for("internal error", PROBE_LIMIT);
+    if !matches!(outcome, Err(MachineError::EndedWaiting { .. })) {
         // It may have ended meanwhile; there is nothing more to do about it either way.
         let _ = child.kill();
     }
-    let status = child.wait();
+    let status = child
+        .wait()
+        .map_err(|e| format!("the KVM test was lost: {e}"))?;
     let _ = std::fs::remove_file(&rom);
-    let mut said = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(4096).read_to_string(&mut said);
-    }
-    match (ended, status) {
-        (Ok(Some(_)), Ok(status)) if status.code() == Some(EXIT_CODE) => Ok(()),
-        (Ok(Some(_)), Ok(status)) => {
-            let line = said.lines().next().unwrap_or_default().to_owned();
+    match outcome {
+        Ok(line) => Err(format!("a test guest under KVM stopped: {line}")),
+        Err(MachineError::EndedWaiting { .. }) if status.code() == Some(EXIT_CODE) => Ok(()),
+        Err(MachineError::EndedWaiting { .. }) => {
+            let text = said.text();
+            let line = text.lines().last().unwrap_or_default();
             Err(format!("a test guest under KVM failed ({status}) {line}")
                 .trim_end()
                 .to_owned())
         }
-        _ => Err("a test guest under KVM hung".into()),
+        Err(_) => Err("a test guest under KVM hung".into()),
     }
 }
 
@@ -164,6 +195,6 @@ mod tests {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(run_probe(&toolbox, folder.path(), "tcg"), Ok(()));
+        assert_eq!(run_probe(&toolbox, folder.path(), Accelerator::Tcg), Ok(()));
     }
 }
