@@ -123,9 +123,7 @@ impl Session<'_> {
         let all = if complete { known } else { realise(&builder, &plan, known)? };
         let done = all.get(&plan.system()).ok_or(BuildError::MissingOutput { name: "system" })?;
         let (digest, described) = read_system(self.store, done)?;
-        if !complete {
-            self.keep(system, &plan, &all)?;
-        }
+        self.keep(system, &plan, &all)?;
         let ran = all.values().filter(|r| r.fate == Fate::Built).count();
         Ok(Built { digest, system: described, ran })
     }
@@ -191,7 +189,13 @@ impl Session<'_> {
         let place = KeyBuilder::new("nos.root").text("folder", &folder.to_string_lossy()).finish();
         let place = place.to_string();
         let name = format!("build-{}-{}", system.host, place.get(..16).unwrap_or(&place));
-        Ok(self.store.set_root(&name, &targets)?)
+        targets.sort_unstable();
+        targets.dedup();
+        // Making a root waits for the disk; a build that changed nothing need not.
+        if self.store.roots()?.get(&name) != Some(&targets) {
+            self.store.set_root(&name, &targets)?;
+        }
+        Ok(())
     }
 }
 
