@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Time between two drawings of the progress line.
 const REDRAW: Duration = Duration::from_millis(80);
 
+/// Actions that took less are not worth a line.
+const WORTH_SAYING: Duration = Duration::from_millis(50);
+
 /// Width of the verb column of status lines.
 const VERB_WIDTH: usize = 12;
 
@@ -239,6 +242,9 @@ impl Observer for Shell {
             }
             Event::Finished { label, elapsed } => {
                 self.lock().running.retain(|l| l != label);
+                if elapsed < WORTH_SAYING {
+                    return;
+                }
                 let text = format!("{label} ({:.2} s)", elapsed.as_secs_f64());
                 self.status("Built", text);
             }
