@@ -135,7 +135,6 @@ fn run_probe(toolbox: &Toolbox, folder: &Path, on: Accelerator) -> Result<(), St
         .args(["-global", "apic-common.vapic=off", "-m", "2M"])
         .args(["-no-reboot", "-bios", "probe.rom"])
         .args(on.arguments())
-        .args(["-cpu", if accelerator == "kvm" { "host" } else { "max" }])
         .arg("-device")
         .arg(format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1"))
         .current_dir(folder)

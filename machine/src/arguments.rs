@@ -31,13 +31,9 @@ pub(crate) fn arguments(
     args.flag("-nodefaults").flag("-no-user-config");
     args.pair("-name", "nos").pair("-display", "none");
     args.pair("-machine", if microvm { MICROVM } else { Q35 });
-    match accelerator {
-        Accelerator::Kvm => args.pair("-accel", "kvm").pair("-cpu", "host"),
-        // Five-level page tables gain nothing here, and older QEMUs emulate them wrongly.
-        Accelerator::Tcg => args
-            .pair("-accel", "tcg,thread=multi")
-            .pair("-cpu", "max,la57=off"),
-    };
+    for argument in accelerator.arguments() {
+        args.flag(argument);
+    }
     // A helper ROM of KVM for guests of another age, a file that need not be there.
     args.pair("-global", "apic-common.vapic=off");
     let mebibytes = config.memory_bytes.div_ceil(1 << 20).max(1);
