@@ -98,6 +98,33 @@ pub(crate) enum Verb {
     Store(StoreVerb),
     /// Say whether this machine can build, run and flash
     Doctor,
+    /// Explain a message's code, a block or an attribute
+    Explain(ExplainArgs),
+    /// Write a first spec that boots
+    Init(InitArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Such as E0101, service, service.health or http; all names when left out
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder to write to; made where it is missing
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Shell to print them for
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod args;
 mod context;
 mod failure;
+mod scratch;
 mod shell;
 mod tools;
 mod units;

@@ -80,6 +80,11 @@ impl Shell {
         self.json
     }
 
+    /// Whether only errors are to be said.
+    pub(crate) fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether what goes to standard error may have colour.
     pub(crate) fn color_err(&self) -> bool {
         self.color_err

@@ -4,6 +4,7 @@ use super::{Outcome, check, lock};
 use crate::args::BuildArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use crate::units::human_size;
 pub(crate) use nos_builder::build::Built;
 use nos_builder::build::{Session, Step};
@@ -28,7 +29,8 @@ pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, 
         let lock = lock::ensure(context, &store, &project, locked)?;
         let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
         let session = session(context, &store, &project);
-        session.build(system, &lock, &archive.environment())?
+        let built = session.build(system, &lock, &archive.environment());
+        built.map_err(|error| check::explained(context, &project, error))?
     };
     context.shell.clear();
     Ok(Made { store, project, built })
@@ -136,10 +138,7 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
 /// Builds everything again in an empty store and compares.
 fn prove(context: &Context, made: &Made) -> Outcome {
     let Made { store, project, built } = made;
-    let scratch = tempfile::Builder::new()
-        .prefix("nos-check-")
-        .tempdir()
-        .map_err(|e| Failure::failed(format_args!("no scratch folder: {e}; set TMPDIR to one")))?;
+    let scratch = Scratch::folder("nos-check-")?;
     let again = Store::open(scratch.path().join("store"))?;
     let system = project.system()?;
     let lock = lock::ensure(context, store, project, true)?;

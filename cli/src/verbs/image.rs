@@ -6,13 +6,14 @@ use super::Outcome;
 use crate::args::ImageArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::scratch::Scratch;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
 use nos_disk::{BlockDevice, FileDevice, NewDisk, PARTITION_ALIGN, Report};
 use nos_formats::ext4;
 use nos_store::{Digest, Store};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Label of the state file system.
 const STATE_LABEL: &str = "nos-state";
@@ -148,30 +149,18 @@ pub(crate) fn write_image(
     let parts = Parts::read(&made.store, &made.built)?;
     let needed = parts.needed(&made.built.system, sector_size)?;
     let size = size.unwrap_or(needed);
-    let scratch = Scratch::beside(output);
-    let mut device = FileDevice::create(&scratch.0, size, sector_size)?;
+    let scratch = beside(output);
+    let mut device = FileDevice::create(scratch.path(), size, sector_size)?;
     let report = parts.write(context, made, &mut device)?;
-    std::fs::rename(&scratch.0, output).map_err(|error| {
+    std::fs::rename(scratch.path(), output).map_err(|error| {
         Failure::failed(format_args!("{} cannot be written: {error}; choose another place", output.display()))
     })?;
     Ok((device.size_bytes(), report))
 }
 
-/// A file that is removed unless it was renamed.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn beside(output: &Path) -> Self {
-        let mut name = output.as_os_str().to_os_string();
-        name.push(format!(".{}.part", std::process::id()));
-        Self(PathBuf::from(name))
-    }
+/// The name under which a file is written until it is whole.
+fn beside(output: &Path) -> Scratch {
+    let mut name = output.as_os_str().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    Scratch::new(name.into())
 }
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Gone already where the work was done.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-

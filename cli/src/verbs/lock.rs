@@ -65,7 +65,7 @@ struct Locked<'a> {
 }
 
 pub(crate) fn lock(context: &Context, args: &SpecArgs) -> Outcome {
-    let project = check::load(context, &args.spec)?;
+    let project = check::load_text(context, &args.spec)?;
     renew(context, &project, &Mode::Keep)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn update(context: &Context, args: &UpdateArgs) -> Outcome {
         context.shell.status("Locked", pins.display());
         return Ok(());
     }
-    let project = check::load(context, &args.spec.spec)?;
+    let project = check::load_text(context, &args.spec.spec)?;
     let mode = match args.packages.as_slice() {
         [] => Mode::UpdateAll,
         names => Mode::Update(names.iter().cloned().collect()),
@@ -166,8 +166,8 @@ fn resolve(
     };
     context.shell.status("Resolving", format_args!("packages of {}", project.spec.display()));
     let archive = Archive::new(context, store, first.debian.mirror.as_deref())?;
-    let (mut new, _) =
-        debian::lock(&archive.environment(), &request, old, mode).map_err(Failure::failed)?;
+    let (mut new, _) = debian::lock(&archive.environment(), &request, old, mode)
+        .map_err(|error| check::explained(context, project, error.into()))?;
     plan::drop_unused(&mut new);
     let changes = Changes::between(old, &new);
     Ok((new, changes))

@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod disk;
 mod doctor;
+mod explain;
 
 mod image;
 pub(crate) mod lock;
@@ -36,5 +37,8 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Gc(args) => disk::gc(context, &args),
         Verb::Store(verb) => store::run(context, verb),
         Verb::Doctor => doctor::run(context),
+        Verb::Explain(args) => explain::explain(context, &args),
+        Verb::Init(args) => explain::init(context, &args),
+        Verb::Completions(args) => explain::completions(&args),
     }
 }

@@ -6,22 +6,32 @@ use super::{Outcome, disk};
 use crate::args::{Accel, RunArgs};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::scratch::{HeldSignals, Scratch};
 use crate::tools;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
 use nos_disk::{Disk, FileDevice};
-use nos_machine::{Accelerator, Config, ConsoleTo, Disk as MachineDisk, Ended, Forward, MachineError, Vm};
+use nos_machine::{Accelerator, Config, Disk as MachineDisk, Ended, Forward, MachineError, Vm};
 use nos_manifest::Protocol;
 use serde::Serialize;
+use serde_json::json;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 /// Sector size of disks made for a virtual machine, in bytes.
 const SECTOR_SIZE: u32 = 512;
 
-/// How long to wait for the machine at a time.
-const WAIT: Duration = Duration::from_secs(3600);
+/// How long to wait for the machine before looking whether Ctrl-C was pressed.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long a machine may take to switch itself off. Its services have 10 s of it.
+const POWER_OFF_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long QEMU may take to leave.
+const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
 impl From<MachineError> for Failure {
     fn from(error: MachineError) -> Self {
@@ -50,41 +60,87 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         true => tools::system_toolbox(context)?,
         false => tools::toolbox(context, store)?,
     };
-    let scratch = tempfile::Builder::new()
-        .prefix("nos-run-")
-        .tempdir()
-        .map_err(|e| Failure::failed(format_args!("no scratch folder: {e}; set TMPDIR to one")))?;
-    let own = scratch.path().join("disk.img");
-    let path = args.disk.as_deref().unwrap_or(&own);
+    let own = match args.disk {
+        Some(_) => None,
+        None => Some(Scratch::folder("nos-run-")?),
+    };
+    let path = match (&args.disk, &own) {
+        (None, Some(own)) => own.path().join("disk.img"),
+        (disk, _) => disk.clone().unwrap_or_default(),
+    };
+    let path = path.as_path();
     if path.exists() {
         disk::on(path, Disk::open(&mut FileDevice::open_read_only(path)?).map(drop))?;
     } else {
         write_image(context, &made, path, None, SECTOR_SIZE)?;
     }
     let vm = &built.system.machine;
-    let mut config = Config::new(scratch.path());
+    let mut config = Config::new(std::env::temp_dir());
     config.memory_bytes = args.memory.unwrap_or(vm.memory_bytes);
     config.cpus = args.cpus.unwrap_or(vm.cpus);
     config.disks = vec![MachineDisk::new(path)];
     config.forwards = forwards(&built.system, &args.port);
-    config.console = if context.shell.json() { ConsoleTo::Pipe } else { ConsoleTo::Stdio };
     config.accel = match args.accel {
         Accel::Auto => nos_machine::Accel::Auto,
         Accel::Kvm => nos_machine::Accel::Kvm,
         Accel::Tcg => nos_machine::Accel::Tcg,
     };
     let mut machine = Vm::start(&toolbox, &config)?;
+    let signals = HeldSignals::hold();
     say(context, &project.system()?.host, &built.system, &machine, path)?;
-    if args.disk.is_none() {
-        // QEMU has it open; without a name it is gone however this ends.
-        let _ = std::fs::remove_file(&own);
-    }
-    let ended = loop {
-        if let Some(ended) = machine.wait(WAIT)? {
-            break ended;
-        }
-    };
+    // QEMU has it open; without a name it is gone however this ends.
+    drop(own);
+    let console = show_console(&machine, context.shell.json());
+    let ended = wait(context, &mut machine, &signals)?;
+    let _ = console.join();
     finish(context, &ended, &machine)
+}
+
+/// Copies the guest's console, which is data, to standard output; beside JSON it is talk. The
+/// guest gets no input: there is nothing in it that would read it.
+fn show_console(machine: &Vm, json: bool) -> JoinHandle<()> {
+    let lines = machine.console().lines();
+    std::thread::spawn(move || {
+        for line in lines {
+            let written = match json {
+                true => writeln!(std::io::stderr(), "{line}"),
+                false => writeln!(std::io::stdout(), "{line}"),
+            };
+            if written.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Waits for the machine to end. The first Ctrl-C presses its power button, so that nothing it
+/// was asked to keep is lost; the second pulls the plug.
+fn wait(context: &Context, machine: &mut Vm, signals: &HeldSignals) -> Result<Ended, Failure> {
+    let mut pressed: Option<Instant> = None;
+    loop {
+        if let Some(ended) = machine.wait(GLANCE)? {
+            return Ok(ended);
+        }
+        match (signals.count(), pressed) {
+            (0, _) => {}
+            (1, None) => {
+                context.shell.status("Stopping", "the machine; Ctrl-C again pulls the plug");
+                // It may end at this moment.
+                let _ = machine.powerdown();
+                pressed = Some(Instant::now());
+            }
+            (1, Some(at)) if at.elapsed() < POWER_OFF_LIMIT => {}
+            _ => {
+                if let Err(error) = machine.monitor()?.execute("quit", json!({})) {
+                    context.shell.warn(error);
+                }
+                return match machine.wait(QUIT_LIMIT)? {
+                    Some(ended) => Ok(ended),
+                    None => Err(Failure::failed("QEMU does not end; it is killed")),
+                };
+            }
+        }
+    }
 }
 
 /// Every declared TCP port, as the spec and the command line want it forwarded.
