@@ -131,9 +131,8 @@ fn wait(context: &Context, machine: &mut Vm, signals: &HeldSignals) -> Result<En
             }
             (1, Some(at)) if at.elapsed() < POWER_OFF_LIMIT => {}
             _ => {
-                if let Err(error) = machine.monitor()?.execute("quit", json!({})) {
-                    context.shell.warn(error);
-                }
+                // It may end at this moment; else dropping it kills it.
+                let _ = machine.monitor().map(|monitor| monitor.execute("quit", json!({})));
                 return match machine.wait(QUIT_LIMIT)? {
                     Some(ended) => Ok(ended),
                     None => Err(Failure::failed("QEMU does not end; it is killed")),
