@@ -171,6 +171,17 @@ kept on the state partition; and nothing can lie below a file or a link.";
     PORT_NOT_LISTENED = "E0511", "a forwarded port on which nothing listens",
 "machine.forward takes TCP ports that one of the host's services has in its `listen`.";
 
+    UNKNOWN_PACKAGE = "E0701", "a package that the archive does not have",
+"The name of a Debian package is looked for in the release that the spec takes (trixie unless told).
+The message offers the names that are nearest. `nos check` needs no network and does not look.";
+    BAD_SOURCE_FILE = "E0702", "a source that is not there, or of the wrong kind",
+"file(\"…\") names a file and folder(\"…\") a folder beside the spec. The path counts from the folder of
+the file in which it is written, and links may not lead out of the spec's folder.";
+    PACKAGES_CONFLICT = "E0703", "packages that cannot be together",
+"Debian's packages say what they depend on and what they conflict with. The message gives the chain
+that leads from the packages of one image to two that exclude each other. Leave out one of them, or put
+them into images of two services.";
+
     UNUSED = "W0601", "a definition that nothing uses",
 "Take it out, or use it. Definitions in files that others `use` are not meant by this.";
     NOT_RUN = "W0602", "a service that no host runs",

@@ -16,6 +16,7 @@ pub mod check;
 pub mod codes;
 pub mod diagnostic;
 mod eval;
+pub mod fmt;
 pub mod library;
 pub mod lock;
 pub mod render;
