@@ -14,6 +14,7 @@ mod error;
 pub mod events;
 mod image;
 pub mod kernel;
+pub mod outside;
 mod packages;
 pub mod plan;
 pub mod project;

@@ -4,7 +4,7 @@ use nos_specs::check::{Checked, Loader, check};
 use nos_specs::lock::{Lock, LockError};
 use nos_specs::system::System;
 use std::collections::BTreeSet;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Name of the lock file, beside the spec.
@@ -12,6 +12,8 @@ pub const LOCK_NAME: &str = "nos.lock";
 
 /// Largest spec or lock file read, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 20;
+
+const MIB: u64 = 1 << 20;
 
 /// Why a spec could not be found or read. What is wrong *in* it is in [`Project::checked`].
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +49,25 @@ pub enum ProjectError {
         error: io::Error,
     },
     /// Not text.
-    #[error("{} is not UTF-8 text; name a spec", path.display())]
+    #[error(
+        "{} is not UTF-8 text from byte {offset} (line {line}) on; save it as UTF-8, or name \
+         another file",
+        path.display()
+    )]
     NotText {
         /// The file.
         path: PathBuf,
+        /// First byte that is not part of a character.
+        offset: usize,
+        /// Its line, from 1.
+        line: usize,
     },
     /// Too large to be a spec.
-    #[error("{} is larger than {MAX_FILE_BYTES} bytes; name a spec", path.display())]
+    #[error(
+        "{} is larger than {} MiB, too large to be a spec or a lock; name another file",
+        path.display(),
+        MAX_FILE_BYTES / MIB
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -179,6 +193,17 @@ impl Project {
         Ok(Self { spec, folder, checked, host })
     }
 
+    /// Adds to [`Project::checked`] what is wrong with the local sources that the spec names:
+    /// missing, of the wrong kind, or outside of the spec's folder.
+    pub fn check_sources(&mut self) {
+        let found = crate::outside::bad_sources(&self.folder, &self.checked);
+        if !found.is_empty() {
+            self.checked.systems.clear();
+            self.checked.diagnostics.extend(found);
+            nos_specs::diagnostic::tidy(&mut self.checked.diagnostics);
+        }
+    }
+
     /// Whether the argument names one host.
     pub fn host_is_named(&self) -> bool {
         self.host.is_some()
@@ -218,10 +243,12 @@ impl Project {
     /// [`ProjectError::Lock`] with the place of what is wrong in it.
     pub fn lock(&self) -> Result<Option<Lock>, ProjectError> {
         let path = self.lock_path();
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = read_text(&path)?;
+        let text = match read_text(&path) {
+            Err(ProjectError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(None);
+            }
+            text => text?,
+        };
         Lock::parse(&text).map(Some).map_err(|error| ProjectError::Lock { path, error })
     }
 
@@ -261,12 +288,19 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 fn read_text(path: &Path) -> Result<String, ProjectError> {
     let failed = |error| ProjectError::Io { action: "read", path: path.into(), error };
-    let metadata = std::fs::metadata(path).map_err(failed)?;
-    if metadata.len() > MAX_FILE_BYTES {
+    let mut bytes = Vec::new();
+    // A pipe or a device does not say how much is to come.
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ProjectError::TooLarge { path: path.into() });
     }
-    let bytes = std::fs::read(path).map_err(failed)?;
-    String::from_utf8(bytes).map_err(|_| ProjectError::NotText { path: path.into() })
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(offset);
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        ProjectError::NotText { path: path.into(), offset, line }
+    })
 }
 
 /// Files beside the spec.

@@ -4,6 +4,7 @@ use crate::error::BuildError;
 use crate::realise::Builder;
 use crate::work::Origin;
 use nos_store::{ActionResult, Blob, ImportOptions, Output};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,14 +22,11 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
             result.outputs.insert("file".into(), Output::Object(blob));
         }
         Origin::File(relative) => {
-            let path = inside(builder.folder, relative)?;
-            let metadata = std::fs::metadata(&path).map_err(|e| trouble(&path, e))?;
-            if !metadata.is_file() {
-                return Err(BuildError::Source {
-                    path,
-                    reason: "it is not a regular file; use folder(…) for a folder".into(),
-                });
-            }
+            let path = found(builder.folder, relative, Kind::File)?;
+            let metadata = std::fs::metadata(&path).map_err(|error| BuildError::Io {
+                path: path.clone(),
+                error,
+            })?;
             let blob = builder.store.add_file(&path)?;
             if metadata.permissions().mode() & 0o111 != 0 {
                 result.facts.insert("executable".into(), "yes".into());
@@ -36,13 +34,7 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
             result.outputs.insert("file".into(), Output::Object(blob));
         }
         Origin::Folder(relative) => {
-            let path = inside(builder.folder, relative)?;
-            if !path.is_dir() {
-                return Err(BuildError::Source {
-                    path,
-                    reason: "it is not a folder; use file(…) for a file".into(),
-                });
-            }
+            let path = found(builder.folder, relative, Kind::Folder)?;
             let tree = builder.store.import_folder(&path, &ImportOptions::default())?;
             let digest = builder.store.add_tree(&tree)?;
             result.outputs.insert("tree".into(), Output::Tree(digest));
@@ -51,20 +43,62 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
     Ok(result)
 }
 
-fn trouble(path: &Path, error: std::io::Error) -> BuildError {
-    BuildError::Source { path: path.to_path_buf(), reason: error.to_string() }
+fn found(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBuf, BuildError> {
+    find(folder, relative, wanted).map_err(|trouble| BuildError::Source {
+        path: folder.join(relative),
+        reason: format!("it {}; {}", trouble.what, trouble.help),
+    })
 }
 
-/// The path of a source, with symbolic links followed, which must stay inside the folder.
-fn inside(folder: &Path, relative: &str) -> Result<PathBuf, BuildError> {
-    let written = folder.join(relative);
-    let base = folder.canonicalize().map_err(|e| trouble(folder, e))?;
-    let path = written.canonicalize().map_err(|e| trouble(&written, e))?;
+/// What a source must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Folder,
+}
+
+/// Why a source cannot be used.
+pub(crate) struct Trouble {
+    /// What is wrong with it, to be read behind its name.
+    pub(crate) what: String,
+    /// What to do.
+    pub(crate) help: String,
+    /// Whether nothing is there.
+    pub(crate) missing: bool,
+}
+
+/// The path of a source, with symbolic links followed, which must stay inside `folder`.
+pub(crate) fn find(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBuf, Trouble> {
+    let trouble = |what: String, help: String| Trouble { what, help, missing: false };
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Trouble {
+            what: "is not there".into(),
+            help: "create it, or correct the path; it counts from the folder of the file that \
+                   names it"
+                .into(),
+            missing: true,
+        },
+        _ => trouble(format!("cannot be read: {error}"), "make it readable for this user".into()),
+    };
+    let base = folder.canonicalize().map_err(unreadable)?;
+    let path = folder.join(relative).canonicalize().map_err(unreadable)?;
     if !path.starts_with(&base) {
-        return Err(BuildError::Source {
-            path: written,
-            reason: "it leads out of the spec's folder; copy it into the folder".into(),
-        });
+        let what = "leads out of the spec's folder by a symbolic link".into();
+        return Err(trouble(what, "copy what is meant into the folder".into()));
     }
-    Ok(path)
+    let is = path.metadata().map_err(unreadable)?.file_type();
+    match wanted {
+        Kind::File if is.is_file() => Ok(path),
+        Kind::Folder if is.is_dir() => Ok(path),
+        Kind::File if is.is_dir() => {
+            Err(trouble("is a folder".into(), format!("write folder({relative:?})")))
+        }
+        Kind::Folder if is.is_file() => {
+            Err(trouble("is a file".into(), format!("write file({relative:?})")))
+        }
+        _ => Err(trouble(
+            "is neither a file nor a folder".into(),
+            "devices, pipes and sockets cannot be part of an image; take it out".into(),
+        )),
+    }
 }

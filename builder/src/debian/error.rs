@@ -78,18 +78,12 @@ pub enum DebianError {
         /// What is wrong.
         reason: RelationError,
     },
-    /// A package that is asked for and does not exist.
-    #[error("{group}: there is no package {name:?} in {suite}; {}", did_you_mean(.nearest))]
-    UnknownPackage {
-        /// Group that asks for it.
-        group: String,
-        /// The name.
-        name: String,
-        /// Suite it was looked for in.
-        suite: String,
-        /// Nearest names, nearest first.
-        nearest: Vec<String>,
-    },
+    /// Packages that are asked for and do not exist.
+    #[error("{}", lines(.0))]
+    UnknownPackages(
+        /// All of them, by group and name.
+        Vec<UnknownPackage>,
+    ),
     /// Packages that cannot be together.
     #[error(
         "{group}: these packages cannot be together:\n{}\nleave out one of them, or name another \
@@ -176,6 +170,20 @@ pub enum DebianError {
         /// Package that came second.
         second: String,
     },
+}
+
+/// A package that is asked for and does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{group}: there is no package {name:?} in {suite}; {}", did_you_mean(.nearest))]
+pub struct UnknownPackage {
+    /// Group that asks for it.
+    pub group: String,
+    /// The name.
+    pub name: String,
+    /// Suite it was looked for in.
+    pub suite: String,
+    /// Nearest names, nearest first.
+    pub nearest: Vec<String>,
 }
 
 /// What a signed `Release` must not say.
@@ -312,6 +320,10 @@ fn did_you_mean(nearest: &[String]) -> String {
         [one] => format!("did you mean {one:?}?"),
         many => format!("did you mean one of {}?", many.join(", ")),
     }
+}
+
+fn lines(unknown: &[UnknownPackage]) -> String {
+    unknown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 fn indented(lines: &[String]) -> String {

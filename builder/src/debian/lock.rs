@@ -3,7 +3,7 @@
 use super::archive::{self, Suite};
 use super::catalog::{Catalog, Need, RecordId};
 use super::environment::{ARCHITECTURE, Environment};
-use super::error::DebianError;
+use super::error::{DebianError, UnknownPackage};
 use super::index::{Index, Record};
 use super::{solve, suggest};
 use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedPackage};
@@ -143,6 +143,7 @@ pub fn lock(
         old: usable,
         pins: pins(usable, mode),
     };
+    resolver.check_names(*mode == Mode::Keep)?;
     let resolved = resolver.resolve(*mode == Mode::Keep)?;
     let mut new = Lock {
         version: LOCK_VERSION,
@@ -224,6 +225,34 @@ struct Resolved {
 }
 
 impl Resolver<'_> {
+    /// All names that nothing has or provides are reported at once. With `keep`, groups that the
+    /// old lock answers are not looked at.
+    fn check_names(&self, keep: bool) -> Result<(), DebianError> {
+        let (pins, fixed) = (BTreeMap::new(), BTreeMap::new());
+        let catalog = Catalog { index: self.index, pins: &pins, fixed: &fixed };
+        let old = self.old.filter(|_| keep);
+        let mut unknown = Vec::new();
+        for (group, wants) in &self.request.groups {
+            if old.is_some_and(|lock| kept(lock, group, wants).is_some()) {
+                continue;
+            }
+            for name in wants.iter().collect::<BTreeSet<_>>() {
+                if catalog.wanted(name).candidates.is_empty() {
+                    unknown.push(UnknownPackage {
+                        group: group.clone(),
+                        name: name.clone(),
+                        suite: self.request.suite.clone(),
+                        nearest: suggest::nearest(name, self.index.names()),
+                    });
+                }
+            }
+        }
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => Err(DebianError::UnknownPackages(unknown)),
+        }
+    }
+
     /// Resolves all groups; with `keep`, those that ask for what they asked before keep their
     /// old answer, as long as no other group needs another version of the same package.
     fn resolve(&self, keep: bool) -> Result<Resolved, DebianError> {
@@ -301,19 +330,7 @@ impl Resolver<'_> {
             pins: &self.pins,
             fixed: chosen,
         };
-        let mut needs: Vec<Need> = Vec::new();
-        for want in &wants {
-            let need = catalog.wanted(want);
-            if need.candidates.is_empty() {
-                return Err(DebianError::UnknownPackage {
-                    group: name.to_owned(),
-                    name: want.clone(),
-                    suite: self.request.suite.clone(),
-                    nearest: suggest::nearest(want, self.index.names()),
-                });
-            }
-            needs.push(need);
-        }
+        let needs: Vec<Need> = wants.iter().map(|want| catalog.wanted(want)).collect();
         let closure = solve::solve(&catalog, name, &needs)?;
         let mut packages = Vec::new();
         for id in closure {

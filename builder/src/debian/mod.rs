@@ -38,7 +38,7 @@ mod version;
 
 pub use clearsign::ClearsignError;
 pub use environment::{ARCHITECTURE, DEFAULT_CONNECTIONS, Environment};
-pub use error::{DebianError, ReleaseError, TransportError};
+pub use error::{DebianError, ReleaseError, TransportError, UnknownPackage};
 pub(crate) use fetch::digest_of;
 pub use fetch::{Missing, fetch, missing};
 pub use index::{IndexError, StanzaError};
