@@ -2,6 +2,7 @@
 //! started; without it these tests say that they are skipped.
 
 use super::*;
+use crate::acceleration::Accelerator;
 use crate::config::{Accel, Disk};
 use tempfile::TempDir;
 
@@ -147,4 +148,23 @@ fn a_dropped_machine_is_gone() {
     assert!(process.exists());
     vm.cut_power();
     assert!(!process.exists());
+}
+
+/// Whatever KVM is worth on this machine, a machine that may choose runs.
+#[test]
+fn a_machine_that_may_choose_runs_and_says_why_not_faster() {
+    let Some(toolbox) = toolbox() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(&folder);
+    config.accel = Accel::Auto;
+    let vm = Vm::start(&toolbox, &config).unwrap();
+    vm.console()
+        .wait_for("BdsDxe: failed to load", LONG)
+        .unwrap();
+    let chosen = vm.acceleration();
+    eprintln!("{chosen:?}");
+    assert_eq!(
+        chosen.accelerator == Accelerator::Tcg,
+        chosen.why_not_kvm.is_some()
+    );
 }
