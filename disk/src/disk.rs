@@ -353,6 +353,10 @@ pub(crate) fn geometry(device: &dyn BlockDevice) -> Result<Geometry, OpenError> 
 
 fn read_tables(device: &dyn BlockDevice) -> Result<(Table, BackupTable), OpenError> {
     let geometry = geometry(device)?;
+    // Protective MBR and header: a shorter file never was a disk.
+    if geometry.sectors < 2 {
+        return Err(OpenError::NotGpt);
+    }
     let disk = Window::whole(device);
     let last = gpt::Copy::Backup(geometry.sectors.saturating_sub(1));
     match Table::read(&disk, geometry, gpt::Copy::Primary) {

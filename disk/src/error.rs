@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// The system refused.
-    #[error("cannot {action} {path}: {source}", path = path.display())]
+    #[error("cannot {action} {path}: {source}; {}", remedy(source), path = path.display())]
     Io {
         /// Which file.
         path: PathBuf,
@@ -37,11 +37,30 @@ pub enum DeviceError {
 
 impl DeviceError {
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            action,
-            source,
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::IsADirectory => Self::NotADisk { path },
+            _ => Self::Io {
+                path,
+                action,
+                source,
+            },
         }
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "check the path (`nos image` makes a disk image, `nos flash` writes to a device)"
+        }
+        io::ErrorKind::PermissionDenied => "run as a user who may, or as root",
+        io::ErrorKind::StorageFull | io::ErrorKind::FileTooLarge => {
+            "free some space there or name another place"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "name another place, or mount it writable",
+        io::ErrorKind::AlreadyExists => "name another file, or remove that one",
+        _ => "check the device with `dmesg`",
     }
 }
 
