@@ -203,6 +203,7 @@ fn remedy(error: &io::Error) -> &'static str {
             "make it accessible to this user"
         }
         io::ErrorKind::NotFound => "check the path and run again",
+        io::ErrorKind::NotADirectory => "name a folder, new or empty",
         _ => "remove the cause and run again",
     }
 }
