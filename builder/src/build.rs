@@ -217,7 +217,7 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
         Ok(old) if !old.file_type().is_symlink() => {
             return Err(failed(io::Error::new(
                 io::ErrorKind::AlreadyExists,
-                "something other than a link is there",
+                "something other than a link is there, name another place",
             )));
         }
         _ => {}
@@ -226,13 +226,19 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
     let system = &built.system;
     let parts = [system.uki, system.boot_loader, system.kernel, system.initrd];
     targets.extend(parts.iter().chain(&system.images).map(|b| RootTarget::Object(b.digest)));
-    let scratch = link.with_extension(format!("{}.part", std::process::id()));
-    std::os::unix::fs::symlink(store.object_path(&built.digest), &scratch).map_err(failed)?;
-    std::fs::rename(&scratch, link).map_err(failed)?;
-    let place = link.parent().and_then(|p| p.canonicalize().ok()).unwrap_or_default();
-    let place = place.join(link.file_name().unwrap_or_default());
+    // The root is named after the link's place, also where it was given by a bare name.
+    let folder = link.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+    let place = folder.join(link.file_name().unwrap_or_default());
     let name = KeyBuilder::new("nos.link").text("path", &place.to_string_lossy()).finish();
-    Ok(store.set_root(&format!("link-{name}"), &targets)?)
+    store.set_root(&format!("link-{name}"), &targets)?;
+    let scratch = folder.join(format!(".nos-link.{}.part", std::process::id()));
+    std::os::unix::fs::symlink(store.object_path(&built.digest), &scratch).map_err(failed)?;
+    std::fs::rename(&scratch, &place).map_err(|error| {
+        // Of no use without its name.
+        let _ = std::fs::remove_file(&scratch);
+        failed(error)
+    })
 }
 
 /// The first difference between two builds of one system, in a person's words.

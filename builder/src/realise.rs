@@ -88,6 +88,7 @@ pub fn realise(
             waiting: plan.iter().map(|(id, _)| id).filter(|id| !known.contains_key(id)).collect(),
             done: known,
             error: None,
+            panicked: false,
         }),
         changed: Condvar::new(),
     };
@@ -116,6 +117,8 @@ struct State {
     waiting: Vec<ActionId>,
     done: BTreeMap<ActionId, Realised>,
     error: Option<BuildError>,
+    /// Whether an action panicked: nobody must wait for its result.
+    panicked: bool,
 }
 
 struct Board {
@@ -131,7 +134,7 @@ impl Board {
     fn work(&self, builder: &Builder<'_>, plan: &Plan) {
         let mut state = self.lock();
         loop {
-            if state.error.is_some() || state.waiting.is_empty() {
+            if state.error.is_some() || state.panicked || state.waiting.is_empty() {
                 return;
             }
             let ready = state.waiting.iter().position(|id| {
@@ -146,7 +149,9 @@ impl Board {
             let inputs: Vec<ActionResult> =
                 action.inputs.iter().filter_map(|i| Some(state.done.get(i)?.result.clone())).collect();
             drop(state);
+            let alarm = Alarm(self);
             let outcome = run_one(builder, action, &inputs);
+            std::mem::forget(alarm);
             state = self.lock();
             match outcome {
                 Ok(realised) => {
@@ -158,6 +163,16 @@ impl Board {
             }
             self.changed.notify_all();
         }
+    }
+}
+
+/// Dropped only when an action panics: lets the other threads end, so that the panic is seen.
+struct Alarm<'a>(&'a Board);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.0.lock().panicked = true;
+        self.0.changed.notify_all();
     }
 }
 
