@@ -72,7 +72,7 @@ pub(crate) enum Verb {
     /// Move pins to the newest versions
     Update(UpdateArgs),
     /// Show what a build would fetch, build and reuse
-    Plan(BuildArgs),
+    Plan(PlanArgs),
     /// Build a system and print the path of its description
     Build(BuildArgs),
     /// Write a complete bootable disk image
@@ -154,6 +154,15 @@ pub(crate) struct UpdateArgs {
     /// Move the pins of the virtual machine that `nos run` uses instead
     #[arg(long, conflicts_with = "packages")]
     pub(crate) tools: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Refuse to write nos.lock; fail where it does not fit the spec
+    #[arg(long)]
+    pub(crate) locked: bool,
 }
 
 #[derive(Debug, Args)]

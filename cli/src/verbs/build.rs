@@ -1,7 +1,7 @@
 //! `nos plan` and `nos build`; and the built system that other verbs start from.
 
 use super::{Outcome, check, lock};
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, PlanArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::scratch::Scratch;
@@ -56,7 +56,7 @@ struct Fetch {
     size: u64,
 }
 
-pub(crate) fn plan(context: &Context, args: &BuildArgs) -> Outcome {
+pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Outcome {
     let project = check::load(context, &args.spec.spec)?;
     let system = project.system()?;
     let store = context.open_store()?;

@@ -85,9 +85,8 @@ impl Parts {
         Ok(report)
     }
 
-    /// Bytes that the disk needs, spare room included.
-    pub(crate) fn needed(&self, system: &BuiltSystem, sector_size: u32) -> Result<u64, Failure> {
-        let spare = system.disk.spare_bytes;
+    /// Bytes that a disk needs to hold the system and `spare` bytes of further images.
+    fn needed(&self, system: &BuiltSystem, spare: u64, sector_size: u32) -> Result<u64, Failure> {
         Ok(nos_disk::minimum_size(&self.layout(system)?, &system.manifest.images, spare, sector_size)?)
     }
 }
@@ -104,12 +103,7 @@ struct Written<'a> {
 
 pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
     let output = &args.output;
-    if output.exists() && !args.force {
-        return Err(Failure::failed(format_args!(
-            "{} exists already; `nos install` adds a generation to it, --force replaces it",
-            output.display()
-        )));
-    }
+    check_place(output, args.force)?;
     let made = build::make(context, &args.spec.spec, args.locked)?;
     let size = write_image(context, &made, output, args.size, args.sector_size)?;
     let Made { built, project, .. } = &made;
@@ -137,6 +131,29 @@ pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
     Ok(())
 }
 
+/// Finds out before the work whether a file can be written at `output`.
+fn check_place(output: &Path, force: bool) -> Outcome {
+    let place = output.display();
+    let wrong = |text: std::fmt::Arguments<'_>| Err(Failure::failed(text));
+    match std::fs::metadata(output) {
+        // Replacing by name would put a file where the device was.
+        Ok(there) if !there.is_file() => wrong(format_args!(
+            "{place} is not a regular file; name a file, or write to a device with `nos flash`"
+        )),
+        Ok(_) if !force => wrong(format_args!(
+            "{place} exists already; `nos install` adds a generation to it, --force replaces it"
+        )),
+        Ok(_) => Ok(()),
+        Err(_) => match output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) if !folder.is_dir() => wrong(format_args!(
+                "{} is not a folder, so {place} cannot be written; make it first",
+                folder.display()
+            )),
+            _ => Ok(()),
+        },
+    }
+}
+
 /// Writes a disk image under another name and puts it in place when it is whole. Gives its size
 /// and what was written.
 pub(crate) fn write_image(
@@ -147,8 +164,25 @@ pub(crate) fn write_image(
     sector_size: u32,
 ) -> Result<(u64, Report), Failure> {
     let parts = Parts::read(&made.store, &made.built)?;
-    let needed = parts.needed(&made.built.system, sector_size)?;
-    let size = size.unwrap_or(needed);
+    let system = &made.built.system;
+    let size = match size {
+        None => parts.needed(system, system.disk.spare_bytes, sector_size)?,
+        Some(size) => {
+            let least = parts.needed(system, 0, sector_size)?;
+            if size < least {
+                return Err(Failure::failed(format_args!(
+                    "a disk of {} is too small for {}: it needs {}, {} more ({} bytes); give a \
+                     larger --size or leave it out",
+                    human_size(size),
+                    system.manifest.host,
+                    human_size(least),
+                    human_size(least - size),
+                    least - size
+                )));
+            }
+            size
+        }
+    };
     let scratch = beside(output);
     let mut device = FileDevice::create(scratch.path(), size, sector_size)?;
     let report = parts.write(context, made, &mut device)?;
