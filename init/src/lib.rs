@@ -3,8 +3,8 @@
 //!
 //! The order of a boot, and where each part is:
 //!
-//! 1. [`boot`]: kernel file systems, console, manifest, modules;
-//! 2. [`net`]: loopback, then the declared network, which nobody waits for;
+//! 1. [`boot`]: kernel file systems, console, manifest, and modules, while
+//! 2. [`net`]: loopback is set up and the declared network begun, which nobody waits for;
 //! 3. [`disk`]: partitions by PARTUUID, dm-verity, EROFS, the state partition;
 //! 4. [`service`]: namespaces, user, capabilities, system call filter, supervision, health;
 //! 5. [`machine`]: the loop that everything after the first start runs in;

@@ -20,7 +20,8 @@ const READ_BYTES: usize = 4096;
 #[derive(Debug)]
 struct Running {
     pid: i32,
-    output: Fd,
+    /// `None` once every writer has closed it, which a service may do and live on.
+    output: Option<Fd>,
     launch: Option<Fd>,
     lines: Lines,
     started_ms: u64,
@@ -119,7 +120,7 @@ impl Supervisor {
     pub fn polls(&self) -> Vec<Poll> {
         let mut polls = Vec::new();
         for running in self.units.iter().filter_map(|unit| unit.running.as_ref()) {
-            polls.push(Poll::readable(&running.output));
+            polls.extend(running.output.as_ref().map(Poll::readable));
             polls.extend(running.launch.as_ref().map(Poll::readable));
             polls.extend(running.prober.as_ref().and_then(Prober::poll));
         }
@@ -151,7 +152,7 @@ impl Supervisor {
                 ..
             } = unit;
             let Some(running) = running else { continue };
-            if ready.next().unwrap_or(false) {
+            if running.output.is_some() && ready.next().unwrap_or(false) {
                 running.take_output(&service.name, MAX_READS);
             }
             let launched = running.launch.is_some() && ready.next().unwrap_or(false);
@@ -277,7 +278,7 @@ impl Unit {
                 };
                 self.running = Some(Running {
                     pid: started.pid,
-                    output: started.output,
+                    output: Some(started.output),
                     launch: Some(started.launch),
                     lines: Lines::default(),
                     started_ms: now_ms,
@@ -337,13 +338,15 @@ impl Running {
     fn take_output(&mut self, name: &str, max_reads: usize) {
         let mut buffer = [0_u8; READ_BYTES];
         for _ in 0..max_reads {
-            match file::read(&self.output, &mut buffer) {
-                Ok(n) if n > 0 => {
+            let Some(output) = &self.output else { return };
+            match file::read(output, &mut buffer) {
+                Ok(0) => self.output = None,
+                Ok(n) => {
                     let bytes = buffer.get(..n).unwrap_or_default();
                     self.lines
                         .push(bytes, |line| log::line(name, format_args!("{line}")));
                 }
-                _ => break,
+                Err(_) => return,
             }
         }
     }
