@@ -5,7 +5,7 @@ mod check;
 mod disk;
 mod doctor;
 mod explain;
-
+mod fmt;
 mod image;
 pub(crate) mod lock;
 mod run;
@@ -21,7 +21,8 @@ pub(crate) type Outcome = Result<(), Failure>;
 /// Runs a verb.
 pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
     match verb {
-        Verb::Fmt(_) | Verb::Flash(_) => Err(Failure::failed("soon")),
+        Verb::Flash(_) => Err(Failure::failed("soon")),
+        Verb::Fmt(args) => fmt::run(context, &args),
         Verb::Check(args) => check::run(context, &args),
         Verb::Lock(args) => lock::lock(context, &args),
         Verb::Update(args) => lock::update(context, &args),
