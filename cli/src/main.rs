@@ -14,11 +14,14 @@ mod verbs;
 use clap::Parser;
 use context::Context;
 use failure::Failure;
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!(
+        // A panic in here would end the program without a word, so a lost terminal is no reason.
+        let _ = writeln!(
+            std::io::stderr(),
             "error: this is a bug in nos: {panic}\nPlease report it with the command and the spec \
              that led here. Nothing was left half done."
         );
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
         Err(failure) => {
             if let Some(message) = failure.message() {
-                context.shell.error(message);
+                context.shell.failure(message);
             }
             ExitCode::from(failure.exit_code())
         }

@@ -7,6 +7,7 @@ use nos_builder::events::{Event, Observer};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub(crate) struct Shell {
     color_err: bool,
     color_out: bool,
     live: bool,
+    /// Whether a result was printed.
+    answered: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -71,6 +74,7 @@ impl Shell {
             color_err: wanted(err_terminal),
             color_out: wanted(io::stdout().is_terminal()),
             live: err_terminal && !quiet,
+            answered: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -110,9 +114,14 @@ impl Shell {
         }
     }
 
-    /// Why the work does not go on.
-    pub(crate) fn error(&self, text: impl Display) {
+    /// Why the work does not go on. Where JSON is wanted and there is no result, standard output
+    /// says it too, so that it always holds one document.
+    pub(crate) fn failure(&self, text: &str) {
         self.line(&format!("{} {text}", self.paint("error:", "1;31")));
+        if self.json && !self.answered.load(Ordering::Relaxed) {
+            // Said above already.
+            let _ = self.result(&serde_json::json!({ "error": text }), |_| String::new());
+        }
     }
 
     /// Text that is already laid out, such as diagnostics.
@@ -145,6 +154,7 @@ impl Shell {
         human: impl FnOnce(&T) -> String,
     ) -> Result<(), OutputEnded> {
         self.clear();
+        self.answered.store(true, Ordering::Relaxed);
         let mut text = if self.json {
             serde_json::to_string_pretty(value).map_err(io::Error::from)?
         } else {

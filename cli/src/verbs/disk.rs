@@ -179,12 +179,15 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     Ok(())
 }
 
-/// Rows in columns that are as wide as their widest cell.
+/// Rows in columns that are as wide as their widest cell. What a terminal would take for a command
+/// is shown as `?`: cells come from disks that others may have written.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let plain = |cell: &String| cell.replace(char::is_control, "?");
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(plain)).collect();
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
@@ -210,7 +213,8 @@ pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
     let verified = Verified { disk: path, good: report.is_good(), report };
     context.shell.result(&verified, |verified| {
         let report = &verified.report;
-        let mut text: String = report.findings.iter().map(|f| describe(f) + "\n").collect();
+        let plain = |finding| describe(finding).replace(char::is_control, "?") + "\n";
+        let mut text: String = report.findings.iter().map(plain).collect();
         text.push_str(&format!(
             "{}: {} generations, {} kernel images, {} images, {} checked: {}\n",
             path.display(),
