@@ -219,12 +219,7 @@ impl<C: Content> Work<'_, '_, C> {
             len: open.tail,
             at: 0,
         };
-        if open.tail == size
-            && inline_tail(self.heads[inode], size) as u64 == size
-            && !self.fragments
-        {
-            self.stored.places[inode] = Place::Flat { block: open.block };
-        } else if open.extents.is_empty() {
+        if open.extents.is_empty() && self.fragments {
             tails.push(tail);
         } else if open.tail < BLOCK_SIZE as u64 && open.extents.iter().all(|e| e.plain) {
             // Nothing shrank, so the blocks are the file and need no index.
