@@ -23,6 +23,7 @@ impl Checker<'_> {
         owner_span: Span,
     ) -> Fields {
         let mut good = Fields::default();
+        good.incomplete = fields.incomplete;
         // An attribute under a wrong name is not also missing under its right one.
         let mut meant = Vec::new();
         for field in fields.iter() {
@@ -36,9 +37,9 @@ impl Checker<'_> {
         }
         for attribute in attributes {
             let there = fields.get(attribute.name).is_some() || meant.contains(&attribute.name);
-            if attribute.required && !there {
+            if attribute.required && !there && !fields.incomplete {
                 let message = format!("{owner} has no `{}`", attribute.name);
-                let help = format!("add {}", attribute.example);
+                let help = format!("add `{}`", attribute.example);
                 self.report(Diagnostic::new(
                     codes::MISSING_ATTRIBUTE,
                     owner_span,
@@ -423,6 +424,7 @@ impl Checker<'_> {
                     )),
                 }
             }
+            (Type::Block(kind), _) => wrong(format!("name a {kind} block")),
             (Type::Map(..), ValueKind::List(_)) => {
                 wrong(format!("write it in braces: {name} = {}", ty.example()))
             }

@@ -220,11 +220,17 @@ impl Checker<'_> {
 
     fn distinct_ports(&mut self, runs: &[Runs]) {
         let mut taken = BTreeMap::new();
-        for (_, _, parts) in runs {
+        for (_, named, parts) in runs {
             for (port, span) in &parts.listen {
                 let name = parts.service.name.as_str();
-                let Some((other, other_span)) = taken.insert(*port, (name, *span)) else {
+                let before = taken.insert(*port, (name, *span, *named));
+                let Some((other, other_span, other_named)) = before else {
                     continue;
+                };
+                let (span, other_span) = match *span == other_span {
+                    // Taken over by `like`: show which two services the host runs.
+                    true => (*named, other_named),
+                    false => (*span, other_span),
                 };
                 let protocol = match port.protocol {
                     Protocol::Tcp => "TCP",
@@ -233,7 +239,7 @@ impl Checker<'_> {
                 self.report(
                     Diagnostic::new(
                         codes::PORT_TAKEN,
-                        *span,
+                        span,
                         format!(
                             "the services `{other}` and `{name}` both listen on {protocol} port {}",
                             port.port

@@ -7,6 +7,7 @@
 
 mod conform;
 mod content;
+mod gaps;
 mod host;
 mod load;
 mod service;
@@ -86,12 +87,9 @@ pub fn check(name: &str, text: &str, loader: &dyn Loader) -> Checked {
     let mut diagnostics = loaded.diagnostics;
     diagnostics.extend(evaluator.diagnostics);
     tidy(&mut diagnostics);
-    // A text that cannot be read in part defines less than was meant, so what seems to be missing
-    // or unused may be in the gap.
-    let gap = diagnostics.iter().any(|d| d.code < codes::UNKNOWN_NAME);
+    gaps::without_consequences(&mut diagnostics, &loaded.modules, &loaded.sources);
     if diagnostics.iter().any(Diagnostic::is_error) {
         systems.clear();
-        diagnostics.retain(|d| d.is_error() || !gap);
     }
     Checked {
         systems,
@@ -187,7 +185,7 @@ impl Checker<'_> {
                 .any(|block| block.kind.is_none())
             {
                 let help = if nothing_else {
-                    "write one: `host web { services = [] }`, or begin with `nos init`"
+                    "write one: `host web { services = [] }`"
                 } else {
                     "add one: `host web { services = [] }`"
                 };

@@ -163,7 +163,7 @@ impl Checker<'_> {
                     let unknown = given
                         .iter()
                         .any(|f| !known.attributes().any(|a| *a.name == *f.name));
-                    if !unknown {
+                    if !unknown && !given.incomplete {
                         self.report(Diagnostic::new(codes::NO_CONTENT, span, message, help));
                     }
                     return None;

@@ -14,6 +14,7 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::schema;
 use crate::source::Span;
+use crate::suggest::nearest;
 use crate::syntax::ast::{self, Entry, Expr, ExprKind, Item, Key};
 use scope::{Definition, Scope, State};
 use std::collections::BTreeSet;
@@ -241,14 +242,14 @@ impl<'a> Evaluator<'a> {
             State::Busy => {
                 let (name, span) = (Rc::clone(&block.name), block.name_span);
                 self.cycle(&name, span);
-                return Rc::default();
+                return Rc::new(Fields::unknown());
             }
             State::New => block.fields = State::Busy,
         }
         let (ast, env, span) = (block.ast, block.env.clone(), block.name_span);
         let name = format!("{} {}", ast.kind.text, block.name);
         if !self.deeper(span) {
-            return Rc::default();
+            return Rc::new(Fields::unknown());
         }
         self.context.push(name);
         let base = match &ast.like {
@@ -328,7 +329,7 @@ impl<'a> Evaluator<'a> {
                 }
             }
         }
-        Rc::default()
+        Rc::new(Fields::unknown())
     }
 
     fn kinds_agree(&mut self, wanted: &str, found: &str, span: Span) -> bool {
@@ -355,7 +356,7 @@ impl<'a> Evaluator<'a> {
         let id = template.name.span;
         if self.templates.contains(&id) {
             self.cycle(&template.name.text, span);
-            return Rc::default();
+            return Rc::new(Fields::unknown());
         }
         let mut values: Vec<Option<Value>> = vec![None; template.parameters.len()];
         for (position, argument) in arguments.iter().enumerate() {
@@ -369,6 +370,10 @@ impl<'a> Evaluator<'a> {
             let value = self.value(env, &argument.value);
             let place = argument.name.as_ref().map_or(value.span, |name| name.span);
             let names = || template.parameters.iter().map(|p| p.name.text.as_str());
+            let near = argument
+                .name
+                .as_ref()
+                .and_then(|name| nearest(&name.text, names()));
             match index {
                 Some(index) if values[index].is_none() => {
                     let kind = &template.parameters[index].kind;
@@ -389,7 +394,14 @@ impl<'a> Evaluator<'a> {
                     "take one of the two out",
                 )),
                 None => {
-                    let help = if template.parameters.is_empty() {
+                    let help = if let Some(near) = near {
+                        // Not missing, only misspelt.
+                        let index = template.parameters.iter().position(|p| p.name.text == near);
+                        if let Some(slot) = index.and_then(|index| values.get_mut(index)) {
+                            slot.get_or_insert(Value::error(value.span));
+                        }
+                        format!("did you mean `{near}`?")
+                    } else if template.parameters.is_empty() {
                         format!("`{}` takes no arguments", template.name.text)
                     } else {
                         format!(
@@ -401,10 +413,12 @@ impl<'a> Evaluator<'a> {
                         Some(name) => format!("the template has no parameter `{}`", name.text),
                         None => "the template has fewer parameters".to_owned(),
                     };
-                    self.report(
-                        Diagnostic::new(codes::BAD_ARGUMENT, place, what, help)
-                            .label(template.name.span, "defined here"),
-                    );
+                    let wrong = Diagnostic::new(codes::BAD_ARGUMENT, place, what, help)
+                        .label(template.name.span, "defined here");
+                    self.report(match near {
+                        Some(near) => wrong.fix(place, near),
+                        None => wrong,
+                    });
                 }
             }
         }
@@ -440,7 +454,7 @@ impl<'a> Evaluator<'a> {
             inner = inner.with(&parameter.name.text, value);
         }
         if !self.deeper(span) {
-            return Rc::default();
+            return Rc::new(Fields::unknown());
         }
         self.templates.push(id);
         let base = match &template.like {
@@ -487,10 +501,12 @@ impl<'a> Evaluator<'a> {
     fn entries(&mut self, env: &Env, body: &'a [Entry], base: &Fields, block: bool) -> Fields {
         let mut own = Fields::default();
         self.collect_entries(env, body, base, block, &mut own);
+        own.incomplete |= base.incomplete;
         if base.len() == 0 || !self.spend(base.len(), Span::default()) {
             return own;
         }
         let mut all = base.clone();
+        all.incomplete |= own.incomplete;
         for field in own.iter() {
             all.set(field.clone());
         }
@@ -511,7 +527,9 @@ impl<'a> Evaluator<'a> {
                     self.attribute(env, attribute, base, block, out);
                 }
                 Entry::If(item) => {
-                    let branch = self.branch(env, item);
+                    let condition = self.condition(env, &item.condition);
+                    out.incomplete |= condition.is_none();
+                    let branch = item.branch(condition);
                     self.collect_entries(env, branch, base, block, out);
                 }
                 Entry::For(item) => {
@@ -598,13 +616,10 @@ impl<'a> Evaluator<'a> {
         });
     }
 
-    /// The part of an `if` that counts.
+    /// The part of an `if` that counts; none where the condition is wrong.
     fn branch<T>(&mut self, env: &Env, item: &'a ast::If<T>) -> &'a [T] {
-        match self.condition(env, &item.condition) {
-            Some(true) => &item.then,
-            Some(false) => item.otherwise.as_deref().unwrap_or(&[]),
-            None => &[],
-        }
+        let condition = self.condition(env, &item.condition);
+        item.branch(condition)
     }
 
     /// One environment for each round of a `for`.

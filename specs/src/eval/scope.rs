@@ -150,6 +150,8 @@ impl<'a> Evaluator<'a> {
         }
         if let Some((_, first)) = scope.names.get(name) {
             let first = *first;
+            // What the name means is unclear, so nothing is said about its uses.
+            scope.names.insert(name.into(), (Definition::Wrong, first));
             self.report(
                 Diagnostic::new(
                     codes::DUPLICATE_NAME,

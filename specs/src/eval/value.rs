@@ -59,6 +59,8 @@ pub(crate) struct Fields {
     list: Vec<Field>,
     /// Positions by name, kept from [`INDEXED`] fields on.
     index: BTreeMap<Rc<str>, usize>,
+    /// Something wrong, which has been reported, may have kept fields out.
+    pub(crate) incomplete: bool,
 }
 
 /// From how many fields on an index is faster than looking at each.
@@ -72,6 +74,14 @@ pub(crate) struct Field {
 }
 
 impl Fields {
+    /// No fields, because of something wrong that has been reported.
+    pub(crate) fn unknown() -> Self {
+        Self {
+            incomplete: true,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         self.field(name).map(|field| &field.value)
     }

@@ -57,14 +57,7 @@ trait Line {
 
 impl Line for Item {
     fn span(&self) -> Span {
-        match self {
-            Item::Use(item) => item.span,
-            Item::Let(item) => item.span,
-            Item::Block(item) => item.span,
-            Item::Template(item) => item.span,
-            Item::For(item) => item.span,
-            Item::If(item) => item.span,
-        }
+        self.span()
     }
 
     fn stands_alone(&self) -> bool {

@@ -205,6 +205,7 @@ impl Type {
         match self {
             Type::Bool => "true".into(),
             Type::Text(rule) => format!("\"{}\"", rule.example),
+            Type::Number(1, 65_535) => "80".into(),
             Type::Number(least, _) => format!("{}", (*least).max(1)),
             Type::Size(..) => "64MiB".into(),
             Type::Time(..) => "10s".into(),

@@ -48,7 +48,7 @@ fn plain(text: &str) -> Result<(), Problem> {
 /// A program's argument: any text without NUL.
 pub(crate) const ARGUMENT: Rule = Rule {
     name: "an argument",
-    example: "-v",
+    example: "/usr/bin/app",
     check: plain,
 };
 

@@ -48,6 +48,20 @@ pub enum Item {
     If(If<Item>),
 }
 
+impl Item {
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        match self {
+            Item::Use(item) => item.span,
+            Item::Let(item) => item.span,
+            Item::Block(item) => item.span,
+            Item::Template(item) => item.span,
+            Item::For(item) => item.span,
+            Item::If(item) => item.span,
+        }
+    }
+}
+
 /// `use a.b as c`
 #[derive(Debug, Clone)]
 pub struct Use {
@@ -137,6 +151,17 @@ pub struct If<T> {
     pub otherwise: Option<Vec<T>>,
     /// All of it.
     pub span: Span,
+}
+
+impl<T> If<T> {
+    /// The part that counts for this value of the condition.
+    pub fn branch(&self, condition: Option<bool>) -> &[T] {
+        match condition {
+            Some(true) => &self.then,
+            Some(false) => self.otherwise.as_deref().unwrap_or(&[]),
+            None => &[],
+        }
+    }
 }
 
 /// The left side of an attribute, or the name of a block.

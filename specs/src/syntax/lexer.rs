@@ -235,7 +235,14 @@ fn unknown(span: Span, text: &str) -> Diagnostic {
         }
         _ => "take it out; outside of texts a spec is written in plain ASCII",
     };
-    let shown: String = text.chars().take(12).flat_map(char::escape_debug).collect();
+    let mut shown = String::new();
+    for c in text.chars().take(12) {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+    }
     Diagnostic::new(
         codes::UNKNOWN_CHARACTER,
         span,

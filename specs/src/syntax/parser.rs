@@ -44,8 +44,26 @@ pub fn parse_file(file: FileId, text: &str) -> (Ast, Vec<Diagnostic>) {
     let tokens = tokenize(file, text, &mut diagnostics);
     let mut parser = Parser::new(file, text, &tokens, text.len());
     let items = parser.items();
+    // A character that means nothing is left out, so what stands around it may look wrong too.
+    let lines: Vec<usize> = diagnostics
+        .iter()
+        .filter(|d| d.code == codes::UNKNOWN_CHARACTER)
+        .map(|d| line_start(text, d.span()))
+        .collect();
+    let lines_of = |d: &Diagnostic| lines.binary_search(&line_start(text, d.span())).is_ok();
+    parser
+        .diagnostics
+        .retain(|d| d.code != codes::UNEXPECTED || !lines_of(d));
     diagnostics.append(&mut parser.diagnostics);
     (Ast { items, tokens }, diagnostics)
+}
+
+/// Where the line begins on which `span` begins.
+fn line_start(text: &str, span: Span) -> usize {
+    text.as_bytes()[..span.start as usize]
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1)
 }
 
 /// The parser's place in the tokens.
@@ -250,6 +268,13 @@ impl<'a> Parser<'a> {
             }
     }
 
+    /// Whether the next line is an attribute, which cannot stand in a list.
+    fn starts_attribute(&self) -> bool {
+        self.at_line_start()
+            && self.peek() == TokenKind::Name
+            && matches!(self.peek_at(1), TokenKind::Equals | TokenKind::PlusEquals)
+    }
+
     /// Goes one level deeper for `inner`, unless that is too deep.
     pub(super) fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_DEPTH {
@@ -288,7 +313,8 @@ impl<'a> Parser<'a> {
                 kind,
                 TokenKind::RightBrace | TokenKind::RightBracket | TokenKind::RightParen
             );
-            if kind == TokenKind::End || wrong_close || self.starts_item() {
+            let attribute = close == TokenKind::RightBracket && self.starts_attribute();
+            if kind == TokenKind::End || wrong_close || attribute || self.starts_item() {
                 self.unclosed(open, close);
                 break;
             }

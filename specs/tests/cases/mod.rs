@@ -35,7 +35,9 @@ fn host(lines: &str) -> String {
 }
 
 pub(crate) fn syntax() {
-    wrong("host edge { services = [] };\n", expect![[r#"
+    wrong(
+        "host edge { services = [] };\n",
+        expect![[r#"
         error[E0101]: `;` means nothing here
          --> a.nos:1:28
           |
@@ -43,33 +45,28 @@ pub(crate) fn syntax() {
           |                            ^
           |
           = help: take it out: attributes need nothing between them but a new line
-    "#]]);
-    wrong("host edge { services = ['a'] }\n", expect![[r#"
-        error[E0101]: `\'` means nothing here
-         --> a.nos:1:25
-          |
-        1 | host edge { services = ['a'] }
-          |                         ^
-          |
-          = help: write texts in straight double quotes: "…"
+    "#]],
+    );
+    wrong(
+        "host edge { services = ['a'] }\n",
+        expect![[r#"
+            error[E0101]: `'` means nothing here
+             --> a.nos:1:25
+              |
+            1 | host edge { services = ['a'] }
+              |                         ^
+              |
+              = help: write texts in straight double quotes: "…"
 
-        error[E0201]: nothing here is called `a`
-         --> a.nos:1:26
-          |
-        1 | host edge { services = ['a'] }
-          |                          ^
-          |
-          = note: in host edge
-          = help: define it by a block or `let`; a text stands in quotes: "…"
-
-        error[E0101]: `\'` means nothing here
-         --> a.nos:1:27
-          |
-        1 | host edge { services = ['a'] }
-          |                           ^
-          |
-          = help: write texts in straight double quotes: "…"
-    "#]]);
+            error[E0101]: `'` means nothing here
+             --> a.nos:1:27
+              |
+            1 | host edge { services = ['a'] }
+              |                           ^
+              |
+              = help: write texts in straight double quotes: "…"
+        "#]],
+    );
     wrong(
         "// a comment\nhost edge { services = [] }\n",
         expect![[r#"
@@ -80,14 +77,6 @@ pub(crate) fn syntax() {
               | ^^
               |
               = help: a comment begins with `#`; a path is a text in quotes: "/srv"
-
-            error[E0106]: expected `{`, found `host`
-             --> a.nos:1:13
-              |
-            1 | // a comment
-              |             ^ expected `{`
-              |
-              = help: a block is a kind, a name and braces: `service web { … }`
         "#]],
     );
     wrong(
@@ -223,7 +212,9 @@ host edge { services = [] env = a }
               = help: close it, or write `\${` for the two characters themselves
         "#]],
     );
-    wrong("host edge\n", expect![[r#"
+    wrong(
+        "host edge\n",
+        expect![[r#"
         error[E0106]: expected `{`, found the end of the file
          --> a.nos:1:10
           |
@@ -231,8 +222,11 @@ host edge { services = [] env = a }
           |          ^ expected `{`
           |
           = help: a block is a kind, a name and braces: `service web { … }`
-    "#]]);
-    wrong("host { services = [] }\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "host { services = [] }\n",
+        expect![[r#"
         error[E0106]: expected a block's name, found `{`
          --> a.nos:1:6
           |
@@ -240,8 +234,11 @@ host edge { services = [] env = a }
           |      ^ expected a block's name
           |
           = help: give the block a name: `host web { … }`
-    "#]]);
-    wrong("port = 80\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "port = 80\n",
+        expect![[r#"
         error[E0106]: expected a block's name, found `=`
          --> a.nos:1:6
           |
@@ -249,8 +246,11 @@ host edge { services = [] env = a }
           |      ^ expected a block's name
           |
           = help: put it into a block, or define a name with `let port = …`
-    "#]]);
-    wrong("host edge {\n  services: []\n}\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "host edge {\n  services: []\n}\n",
+        expect![[r#"
         error[E0106]: a `:` stands where `=` belongs
          --> a.nos:2:11
           |
@@ -262,19 +262,11 @@ host edge { services = [] env = a }
         2 -   services: []
         2 +   services = []
           |
-    "#]]);
+    "#]],
+    );
     wrong(
         "host edge {\n  services\n  network = dhcp\n}\n",
         expect![[r#"
-            error[E0302]: host `edge` has no `services`
-             --> a.nos:1:6
-              |
-            1 | host edge {
-              |      ^^^^
-              |
-              = note: in host edge
-              = help: add services = [web]
-
             error[E0106]: expected `=`, found `network`
              --> a.nos:2:11
               |
@@ -308,27 +300,9 @@ host edge { services = [] env = a }
             2 |   services = [
               |              ^
             3 |   network = dhcp
-            4 | }
-              | - `}` comes before `]`
+              |   ------- `network` comes before `]`
               |
               = help: put `]` where it ends
-
-            error[E0201]: nothing here is called `network`
-             --> a.nos:3:3
-              |
-            3 |   network = dhcp
-              |   ^^^^^^^
-              |
-              = note: in host edge
-              = help: define it by a block or `let`; a text stands in quotes: "…"
-
-            error[E0106]: expected `,` or `]`, found `=`
-             --> a.nos:3:11
-              |
-            3 |   network = dhcp
-              |           ^ expected `,` or `]`
-              |
-              = help: put a `,` or a new line between two values of a list
         "#]],
     );
     wrong(
@@ -346,7 +320,9 @@ host edge { services = [] env = a }
               = help: put `}` where it ends
         "#]],
     );
-    wrong("host edge {\n  services = []\n}\n}\n", expect![[r#"
+    wrong(
+        "host edge {\n  services = []\n}\n}\n",
+        expect![[r#"
         error[E0108]: this `}` closes nothing
          --> a.nos:4:1
           |
@@ -354,25 +330,20 @@ host edge { services = [] env = a }
           | ^
           |
           = help: take it out, or open the block or list that it should close
-    "#]]);
-    wrong("host edge {\n  services = [1 2]\n}\n", expect![[r#"
-        error[E0401]: `services` takes a service, not a number
-         --> a.nos:2:15
-          |
-        2 |   services = [1 2]
-          |               ^
-          |
-          = note: in host edge
-          = help: an example: my-service
-
-        error[E0106]: expected `,` or `]`, found `2`
-         --> a.nos:2:17
-          |
-        2 |   services = [1 2]
-          |                 ^ expected `,` or `]`
-          |
-          = help: put a `,` or a new line between two values of a list
-    "#]]);
+    "#]],
+    );
+    wrong(
+        "host edge {\n  services = [1 2]\n}\n",
+        expect![[r#"
+            error[E0106]: expected `,` or `]`, found `2`
+             --> a.nos:2:17
+              |
+            2 |   services = [1 2]
+              |                 ^ expected `,` or `]`
+              |
+              = help: put a `,` or a new line between two values of a list
+        "#]],
+    );
     wrong(
         "host edge {\n  services = [] network = dhcp\n}\n",
         expect![[r#"
@@ -385,50 +356,41 @@ host edge { services = [] env = a }
               = help: write each attribute on a line of its own, or put a `,` between two
         "#]],
     );
-    wrong("host edge {\n  services =\n    []\n}\n", expect![[r#"
-        error[E0302]: host `edge` has no `services`
-         --> a.nos:1:6
-          |
-        1 | host edge {
-          |      ^^^^
-          |
-          = note: in host edge
-          = help: add services = [web]
+    wrong(
+        "host edge {\n  services =\n    []\n}\n",
+        expect![[r#"
+            error[E0106]: expected a value, found `[`
+             --> a.nos:2:13
+              |
+            2 |   services =
+              |             ^ expected a value
+              |
+              = help: put the value behind the `=`, on the same line
+        "#]],
+    );
+    wrong(
+        "let a = f(1 2)\nlet b = (1\n",
+        expect![[r#"
+            error[E0106]: expected `,` or `)`, found `2`
+             --> a.nos:1:13
+              |
+            1 | let a = f(1 2)
+              |             ^ expected `,` or `)`
+              |
+              = help: put a `,` between two arguments
 
-        error[E0106]: expected a value, found `[`
-         --> a.nos:2:13
-          |
-        2 |   services =
-          |             ^ expected a value
-          |
-          = help: put the value behind the `=`, on the same line
-    "#]]);
-    wrong("let a = f(1 2)\nlet b = (1\n", expect![[r#"
-        error[E0205]: `f` cannot be called
-         --> a.nos:1:9
-          |
-        1 | let a = f(1 2)
-          |         ^
-          |
-          = help: leave the parentheses out, or see `nos explain E0205` for what can be called
-
-        error[E0106]: expected `,` or `)`, found `2`
-         --> a.nos:1:13
-          |
-        1 | let a = f(1 2)
-          |             ^ expected `,` or `)`
-          |
-          = help: put a `,` between two arguments
-
-        error[E0106]: expected `)`, found the end of the file
-         --> a.nos:2:11
-          |
-        2 | let b = (1
-          |           ^ expected `)`
-          |
-          = help: close the parenthesis
-    "#]]);
-    wrong("let a = 1 +\nlet b = 2\n", expect![[r#"
+            error[E0106]: expected `)`, found the end of the file
+             --> a.nos:2:11
+              |
+            2 | let b = (1
+              |           ^ expected `)`
+              |
+              = help: close the parenthesis
+        "#]],
+    );
+    wrong(
+        "let a = 1 +\nlet b = 2\n",
+        expect![[r#"
         error[E0106]: expected a value, found `let`
          --> a.nos:1:12
           |
@@ -436,8 +398,11 @@ host edge { services = [] env = a }
           |            ^ expected a value
           |
           = help: values are texts "…", numbers 80, sizes 64MiB, times 10s, true, false, names, lists […] and records {…}
-    "#]]);
-    wrong("let a = 1 < 2 < 3\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "let a = 1 < 2 < 3\n",
+        expect![[r#"
         error[E0106]: expected the end of the comparison, found `<`
          --> a.nos:1:15
           |
@@ -445,8 +410,11 @@ host edge { services = [] env = a }
           |               ^ expected the end of the comparison
           |
           = help: join two comparisons with `and`: `a < b and b < c`
-    "#]]);
-    wrong("let a = if true { 1 }\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "let a = if true { 1 }\n",
+        expect![[r#"
         error[E0106]: expected `else`, found the end of the file
          --> a.nos:1:22
           |
@@ -454,8 +422,11 @@ host edge { services = [] env = a }
           |                      ^ expected `else`
           |
           = help: as a value it is `if condition { a } else { b }`, with one value in each
-    "#]]);
-    wrong("for x { }\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "for x { }\n",
+        expect![[r#"
         error[E0106]: expected `in`, found `{`
          --> a.nos:1:7
           |
@@ -463,7 +434,8 @@ host edge { services = [] env = a }
           |       ^ expected `in`
           |
           = help: write `for x in list { … }`, or `for name, value in record { … }`
-    "#]]);
+    "#]],
+    );
     wrong(
         r#"use "shared.nos"
 "#,
@@ -511,38 +483,24 @@ let b = "${1 # c}"
               = help: give the inner part a name with `let` and use that
         "#]],
     );
-    wrong("host a {} host b {}\n", expect![[r#"
-        error[E0302]: host `a` has no `services`
-         --> a.nos:1:6
-          |
-        1 | host a {} host b {}
-          |      ^
-          |
-          = note: in host a
-          = help: add services = [web]
-
-        error[E0106]: expected a new line, found `host`
-         --> a.nos:1:11
-          |
-        1 | host a {} host b {}
-          |           ^^^^ expected a new line
-          |
-          = help: begin each block on a line of its own
-    "#]]);
+    wrong(
+        "host a {} host b {}\n",
+        expect![[r#"
+            error[E0106]: expected a new line, found `host`
+             --> a.nos:1:11
+              |
+            1 | host a {} host b {}
+              |           ^^^^ expected a new line
+              |
+              = help: begin each block on a line of its own
+        "#]],
+    );
 }
 
 pub(crate) fn names() {
     wrong(
         &[SERVICE, "host edge {\n  services = [wbe]\n}\n"].concat(),
         expect![[r#"
-            warning[W0602]: no host runs the service `web`
-             --> a.nos:1:9
-              |
-            1 | service web {
-              |         ^^^
-              |
-              = help: add it to a host: `services = [web]`, or take it out
-
             error[E0201]: nothing here is called `wbe`
              --> a.nos:6:15
               |
@@ -595,58 +553,45 @@ pub(crate) fn names() {
               |                      +
         "#]],
     );
-    wrong("use std.kernels\n", expect![[r#"
-        warning[W0604]: this spec has no host
-         --> a.nos:1:1
-          |
-        1 | use std.kernels
-          | ^
-          |
-          = help: add one: `host web { services = [] }`
-
-        error[E0206]: the standard library has no part `kernels`
-         --> a.nos:1:5
-          |
-        1 | use std.kernels
-          |     ^^^^^^^^^^^
-          |
-          = help: did you mean `std.kernel`?
-    "#]]);
-    wrong("use missing.file\n", expect![[r#"
-        warning[W0604]: this spec has no host
-         --> a.nos:1:1
-          |
-        1 | use missing.file
-          | ^
-          |
-          = help: add one: `host web { services = [] }`
-
-        error[E0206]: the file missing/file.nos cannot be read: no such file
-         --> a.nos:1:5
-          |
-        1 | use missing.file
-          |     ^^^^^^^^^^^^
-          |
-          = help: write that file, or correct the name; `use a.b` reads a/b.nos
-    "#]]);
-    wrong("use kernel\n", expect![[r#"
-        warning[W0604]: this spec has no host
-         --> a.nos:1:1
-          |
-        1 | use kernel
-          | ^
-          |
-          = help: add one: `host web { services = [] }`
-
-        error[E0206]: the file kernel.nos cannot be read: no such file
-         --> a.nos:1:5
-          |
-        1 | use kernel
-          |     ^^^^^^
-          |
-          = help: for the standard library's write `use std.kernel`
-    "#]]);
-    wrong(&["use broken\n", SERVICE, HOST].concat(), expect![[r#"
+    wrong(
+        "use std.kernels\n",
+        expect![[r#"
+            error[E0206]: the standard library has no part `kernels`
+             --> a.nos:1:5
+              |
+            1 | use std.kernels
+              |     ^^^^^^^^^^^
+              |
+              = help: did you mean `std.kernel`?
+        "#]],
+    );
+    wrong(
+        "use missing.file\n",
+        expect![[r#"
+            error[E0206]: the file missing/file.nos cannot be read: no such file
+             --> a.nos:1:5
+              |
+            1 | use missing.file
+              |     ^^^^^^^^^^^^
+              |
+              = help: write that file, or correct the name; `use a.b` reads a/b.nos
+        "#]],
+    );
+    wrong(
+        "use kernel\n",
+        expect![[r#"
+            error[E0206]: the file kernel.nos cannot be read: no such file
+             --> a.nos:1:5
+              |
+            1 | use kernel
+              |     ^^^^^^
+              |
+              = help: for the standard library's write `use std.kernel`
+        "#]],
+    );
+    wrong(
+        &["use broken\n", SERVICE, HOST].concat(),
+        expect![[r#"
         error[E0107]: this `[` is never closed
          --> broken.nos:1:9
           |
@@ -654,8 +599,11 @@ pub(crate) fn names() {
           |         ^ - the file ends before `]`
           |
           = help: put `]` where it ends
-    "#]]);
-    wrong(&[SERVICE, SERVICE, HOST].concat(), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &[SERVICE, SERVICE, HOST].concat(),
+        expect![[r#"
         error[E0202]: `web` is defined a second time
          --> a.nos:5:9
           |
@@ -666,8 +614,11 @@ pub(crate) fn names() {
           |         ^^^
           |
           = help: give one of the two another name
-    "#]]);
-    wrong("servce web {}\n", expect![[r#"
+    "#]],
+    );
+    wrong(
+        "servce web {}\n",
+        expect![[r#"
         error[E0203]: there are no `servce` blocks
          --> a.nos:1:1
           |
@@ -678,7 +629,8 @@ pub(crate) fn names() {
           |
         1 | service web {}
           |     +
-    "#]]);
+    "#]],
+    );
     wrong(
         &["let dhcp = 1\n", SERVICE, HOST].concat(),
         expect![[r#"
@@ -691,24 +643,21 @@ pub(crate) fn names() {
               = help: choose another name
         "#]],
     );
-    wrong("let if = 1\n", expect![[r#"
-        warning[W0604]: this spec has no host
-         --> a.nos:1:1
-          |
-        1 | let if = 1
-          | ^
-          |
-          = help: add one: `host web { services = [] }`
-
-        error[E0204]: `if` is a word of the language and cannot be a name
-         --> a.nos:1:5
-          |
-        1 | let if = 1
-          |     ^^
-          |
-          = help: choose another name
-    "#]]);
-    wrong("host Edge_1 {\n  services = []\n}\n", expect![[r#"
+    wrong(
+        "let if = 1\n",
+        expect![[r#"
+            error[E0204]: `if` is a word of the language and cannot be a name
+             --> a.nos:1:5
+              |
+            1 | let if = 1
+              |     ^^
+              |
+              = help: choose another name
+        "#]],
+    );
+    wrong(
+        "host Edge_1 {\n  services = []\n}\n",
+        expect![[r#"
         error[E0208]: `Edge_1` cannot be the name of a block
          --> a.nos:1:6
           |
@@ -716,7 +665,8 @@ pub(crate) fn names() {
           |      ^^^^^^
           |
           = help: use 1 to 32 of a-z, 0-9 and -, a letter first and no - last
-    "#]]);
+    "#]],
+    );
     wrong(
         &[
             SERVICE,
@@ -764,42 +714,6 @@ pub(crate) fn names() {
               |
               = note: in service a → service b
               = help: take the name out of what it is made of, directly or by way of others
-
-            error[E0302]: service `a` has no `run`
-             --> a.nos:1:9
-              |
-            1 | service a like b
-              |         ^
-              |
-              = note: in service a
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
-
-            error[E0508]: this service has nothing to run from
-             --> a.nos:1:9
-              |
-            1 | service a like b
-              |         ^
-              |
-              = note: in service a
-              = help: give it `packages`, `files` or an `image`
-
-            error[E0302]: service `b` has no `run`
-             --> a.nos:2:9
-              |
-            2 | service b like a
-              |         ^
-              |
-              = note: in service b
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
-
-            error[E0508]: this service has nothing to run from
-             --> a.nos:2:9
-              |
-            2 | service b like a
-              |         ^
-              |
-              = note: in service b
-              = help: give it `packages`, `files` or an `image`
         "#]],
     );
     wrong(
@@ -812,14 +726,6 @@ pub(crate) fn names() {
         ]
         .concat(),
         expect![[r#"
-            warning[W0602]: no host runs the service `web`
-             --> a.nos:1:9
-              |
-            1 | service web {
-              |         ^^^
-              |
-              = help: add it to a host: `services = [web]`, or take it out
-
             error[E0201]: there is no service `wbe` in this file
              --> a.nos:6:23
               |
@@ -833,14 +739,6 @@ pub(crate) fn names() {
     wrong(
         &[SERVICE, "host edge {\n  services = [htpt(1)]\n}\n"].concat(),
         expect![[r#"
-            warning[W0602]: no host runs the service `web`
-             --> a.nos:1:9
-              |
-            1 | service web {
-              |         ^^^
-              |
-              = help: add it to a host: `services = [web]`, or take it out
-
             error[E0205]: `htpt` cannot be called
              --> a.nos:6:15
               |
@@ -1031,19 +929,22 @@ pub(crate) fn attributes() {
               |         ^^^
               |
               = note: in service web
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
+              = help: add `run = ["/usr/sbin/nginx", "-g", "daemon off;"]`
         "#]],
     );
-    wrong("host edge {}\n", expect![[r#"
-        error[E0302]: host `edge` has no `services`
-         --> a.nos:1:6
-          |
-        1 | host edge {}
-          |      ^^^^
-          |
-          = note: in host edge
-          = help: add services = [web]
-    "#]]);
+    wrong(
+        "host edge {}\n",
+        expect![[r#"
+            error[E0302]: host `edge` has no `services`
+             --> a.nos:1:6
+              |
+            1 | host edge {}
+              |      ^^^^
+              |
+              = note: in host edge
+              = help: add `services = [web]`
+        "#]],
+    );
     wrong(
         "host edge {\n  services = []\n  services = []\n}\n",
         expect![[r#"
@@ -1059,7 +960,9 @@ pub(crate) fn attributes() {
               = help: take one of the two out
         "#]],
     );
-    wrong("host edge {\n  services += []\n}\n", expect![[r#"
+    wrong(
+        "host edge {\n  services += []\n}\n",
+        expect![[r#"
         error[E0304]: there is no `services` to add to
          --> a.nos:2:3
           |
@@ -1072,7 +975,8 @@ pub(crate) fn attributes() {
         2 -   services += []
         2 +   services = []
           |
-    "#]]);
+    "#]],
+    );
     wrong(
         "host edge {\n  services = []\n  disk = { size = 1GiB }\n}\n",
         expect![[r#"
@@ -1156,7 +1060,9 @@ service web {
 }
 
 pub(crate) fn values() {
-    wrong(&service(r#"packages = "nginx""#), expect![[r#"
+    wrong(
+        &service(r#"packages = "nginx""#),
+        expect![[r#"
         error[E0401]: `packages` takes a list of package names, not a text
          --> a.nos:3:14
           |
@@ -1169,8 +1075,11 @@ pub(crate) fn values() {
         3 -   packages = "nginx"
         3 +   packages = ["nginx"]
           |
-    "#]]);
-    wrong(&service(r#"run = "/bin/a""#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"run = "/bin/a""#),
+        expect![[r#"
         error[E0401]: `run` takes a list of arguments, not a text
          --> a.nos:3:9
           |
@@ -1183,18 +1092,24 @@ pub(crate) fn values() {
         3 -   run = "/bin/a"
         3 +   run = ["/bin/a"]
           |
-    "#]]);
-    wrong(&service("run = []"), expect![[r#"
-        error[E0409]: `run` is empty
-         --> a.nos:3:9
-          |
-        3 |   run = []
-          |         ^^
-          |
-          = note: in service web
-          = help: an example: run = ["-v"]
-    "#]]);
-    wrong(&service(r#"run = ["nginx"]"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("run = []"),
+        expect![[r#"
+            error[E0409]: `run` is empty
+             --> a.nos:3:9
+              |
+            3 |   run = []
+              |         ^^
+              |
+              = note: in service web
+              = help: an example: run = ["/usr/bin/app"]
+        "#]],
+    );
+    wrong(
+        &service(r#"run = ["nginx"]"#),
+        expect![[r#"
         error[E0403]: the program "nginx" is not an absolute path
          --> a.nos:3:10
           |
@@ -1203,8 +1118,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: name the program by its absolute path in the image, such as "/usr/bin/app"
-    "#]]);
-    wrong(&service(r#"run = ["/bin/a -f", 80]"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"run = ["/bin/a -f", 80]"#),
+        expect![[r#"
         error[E0401]: `run` takes an argument, not a number
          --> a.nos:3:23
           |
@@ -1217,8 +1135,11 @@ pub(crate) fn values() {
         3 -   run = ["/bin/a -f", 80]
         3 +   run = ["/bin/a -f", "80"]
           |
-    "#]]);
-    wrong(&service(r#"trim = "yes""#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"trim = "yes""#),
+        expect![[r#"
         error[E0401]: `trim` takes `true` or `false`, not a text
          --> a.nos:4:10
           |
@@ -1227,8 +1148,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: an example: true
-    "#]]);
-    wrong(&service(r#"restart = "never""#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"restart = "never""#),
+        expect![[r#"
         error[E0401]: `restart` takes `always`, `on-failure` or `never`, not a text
          --> a.nos:4:13
           |
@@ -1241,8 +1165,11 @@ pub(crate) fn values() {
         4 -   restart = "never"
         4 +   restart = never
           |
-    "#]]);
-    wrong(&service("restart = dhcp"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("restart = dhcp"),
+        expect![[r#"
         error[E0405]: `restart` cannot be `dhcp`
          --> a.nos:4:13
           |
@@ -1251,8 +1178,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: write `always`, `on-failure` or `never`
-    "#]]);
-    wrong(&service("user = 70000"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("user = 70000"),
+        expect![[r#"
         error[E0402]: `user` is 70000, more than the most: 65533
          --> a.nos:4:10
           |
@@ -1261,8 +1191,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: give something between 0 and 65533
-    "#]]);
-    wrong(&service(r#"user = "33""#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"user = "33""#),
+        expect![[r#"
         error[E0401]: `user` takes a number, not a text
          --> a.nos:4:10
           |
@@ -1275,8 +1208,11 @@ pub(crate) fn values() {
         4 -   user = "33"
         4 +   user = 33
           |
-    "#]]);
-    wrong(&service("listen = [80]"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("listen = [80]"),
+        expect![[r#"
         error[E0401]: `listen` takes `tcp(…)` or `udp(…)`, not a number
          --> a.nos:4:13
           |
@@ -1285,8 +1221,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: say what it is: `tcp(80)` or `udp(80)`
-    "#]]);
-    wrong(&service("listen = [tcp(0)]"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("listen = [tcp(0)]"),
+        expect![[r#"
         error[E0402]: `port` is 0, less than the least: 1
          --> a.nos:4:17
           |
@@ -1295,18 +1234,24 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: give something between 1 and 65535
-    "#]]);
-    wrong(&service("listen = [tcp()]"), expect![[r#"
-        error[E0406]: `tcp` needs a number: `port`
-         --> a.nos:4:13
-          |
-        4 |   listen = [tcp()]
-          |             ^^^^^
-          |
-          = note: in service web
-          = help: write `tcp(1)`
-    "#]]);
-    wrong(&service("listen = [tcp(80), tcp(80)]"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("listen = [tcp()]"),
+        expect![[r#"
+            error[E0406]: `tcp` needs a number: `port`
+             --> a.nos:4:13
+              |
+            4 |   listen = [tcp()]
+              |             ^^^^^
+              |
+              = note: in service web
+              = help: write `tcp(80)`
+        "#]],
+    );
+    wrong(
+        &service("listen = [tcp(80), tcp(80)]"),
+        expect![[r#"
         error[E0408]: this stands in `listen` a second time
          --> a.nos:4:22
           |
@@ -1317,8 +1262,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: take one of the two out
-    "#]]);
-    wrong(&service("listen = [tcp(80, 90)]"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("listen = [tcp(80, 90)]"),
+        expect![[r#"
         error[E0406]: `tcp` takes no value here without its name
          --> a.nos:4:21
           |
@@ -1327,8 +1275,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: its arguments are port
-    "#]]);
-    wrong(&service("health = http(prt = 80)"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service("health = http(prt = 80)"),
+        expect![[r#"
         error[E0406]: `http` has no argument `prt`
          --> a.nos:4:17
           |
@@ -1340,7 +1291,8 @@ pub(crate) fn values() {
           |
         4 |   health = http(port = 80)
           |                  +
-    "#]]);
+    "#]],
+    );
     wrong(
         &service("health = http(port = 80, within = 10)\n  listen = [tcp(80)]"),
         expect![[r#"
@@ -1389,7 +1341,9 @@ pub(crate) fn values() {
               |                                    +
         "#]],
     );
-    wrong(&service(r#"health = exec(["check"])"#), expect![[r#"
+    wrong(
+        &service(r#"health = exec(["check"])"#),
+        expect![[r#"
         error[E0403]: the program "check" is not an absolute path
          --> a.nos:4:18
           |
@@ -1398,7 +1352,8 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: name the program by its absolute path in the image, such as "/usr/bin/app"
-    "#]]);
+    "#]],
+    );
     wrong(
         &service(r#"files = { "etc/a" = text("x") }"#),
         expect![[r#"
@@ -1454,7 +1409,9 @@ pub(crate) fn values() {
               = help: copy it beside the spec and name it by a relative path
         "#]],
     );
-    wrong(&service(r#"files = { "/etc/a" = "a" }"#), expect![[r#"
+    wrong(
+        &service(r#"files = { "/etc/a" = "a" }"#),
+        expect![[r#"
         error[E0401]: `files` takes `file(…)`, `folder(…)` or `text(…)`, not a text
          --> a.nos:4:24
           |
@@ -1463,8 +1420,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: say what it is: `file("a")`, `folder("a")` or `text("a")`
-    "#]]);
-    wrong(&service(r#"files = ["a"]"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"files = ["a"]"#),
+        expect![[r#"
         error[E0401]: `files` takes a record of an absolute path = `file(…)`, `folder(…)` or `text(…)`, not a list
          --> a.nos:4:11
           |
@@ -1473,7 +1433,8 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: write it in braces: files = { "/srv/www" = file("site") }
-    "#]]);
+    "#]],
+    );
     wrong(
         &service(r#"files = { "/etc/a" = file("a", mode = 755) }"#),
         expect![[r#"
@@ -1613,7 +1574,9 @@ pub(crate) fn values() {
               = help: capabilities(7) lists them; an example: "CAP_NET_RAW"
         "#]],
     );
-    wrong(&service(r#"env = { "1A" = "x", B = 1 }"#), expect![[r#"
+    wrong(
+        &service(r#"env = { "1A" = "x", B = 1 }"#),
+        expect![[r#"
         error[E0407]: "1A" is not a variable's name
          --> a.nos:4:11
           |
@@ -1635,8 +1598,11 @@ pub(crate) fn values() {
         4 -   env = { "1A" = "x", B = 1 }
         4 +   env = { "1A" = "x", B = "1" }
           |
-    "#]]);
-    wrong(&service(r#"state = ["data", "/"]"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"state = ["data", "/"]"#),
+        expect![[r#"
         error[E0403]: "data" is not an absolute path
          --> a.nos:4:12
           |
@@ -1657,8 +1623,11 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: name something below it
-    "#]]);
-    wrong(&service(r#"after = ["web"]"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"after = ["web"]"#),
+        expect![[r#"
         error[E0401]: `after` takes a service, not a text
          --> a.nos:4:12
           |
@@ -1671,8 +1640,11 @@ pub(crate) fn values() {
         4 -   after = ["web"]
         4 +   after = [web]
           |
-    "#]]);
-    wrong(&service(r#"env = { A = "${[1]}" }"#), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &service(r#"env = { A = "${[1]}" }"#),
+        expect![[r#"
         error[E0412]: a list cannot be put into a text
          --> a.nos:4:18
           |
@@ -1681,7 +1653,8 @@ pub(crate) fn values() {
           |
           = note: in service web
           = help: put texts, numbers, sizes, times, true, false or blocks into texts
-    "#]]);
+    "#]],
+    );
     wrong(
         &host(r#"network = static(address = ["192.0.2.1"])"#),
         expect![[r#"
@@ -1759,7 +1732,9 @@ pub(crate) fn values() {
               |
         "#]],
     );
-    wrong(&host(r#"network = "dhcp""#), expect![[r#"
+    wrong(
+        &host(r#"network = "dhcp""#),
+        expect![[r#"
         error[E0401]: `network` takes `none`, `dhcp`, `dhcp(…)` or `static(…)`, not a text
          --> a.nos:3:13
           |
@@ -1772,8 +1747,11 @@ pub(crate) fn values() {
         3 -   network = "dhcp"
         3 +   network = dhcp
           |
-    "#]]);
-    wrong(&host("network = tcp(80)"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &host("network = tcp(80)"),
+        expect![[r#"
         error[E0401]: `network` takes `none`, `dhcp`, `dhcp(…)` or `static(…)`, not `tcp(…)`
          --> a.nos:3:13
           |
@@ -1782,8 +1760,11 @@ pub(crate) fn values() {
           |
           = note: in host edge
           = help: an example: dhcp
-    "#]]);
-    wrong(&host("network = dhcpp"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &host("network = dhcpp"),
+        expect![[r#"
         error[E0201]: nothing here is called `dhcpp`
          --> a.nos:3:13
           |
@@ -1796,8 +1777,11 @@ pub(crate) fn values() {
         3 -   network = dhcpp
         3 +   network = dhcp
           |
-    "#]]);
-    wrong(&host("disk = { esp = 64 }"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &host("disk = { esp = 64 }"),
+        expect![[r#"
         error[E0401]: `esp` takes a size, not a number
          --> a.nos:3:18
           |
@@ -1809,8 +1793,11 @@ pub(crate) fn values() {
           |
         3 |   disk = { esp = 64MiB }
           |                    +++
-    "#]]);
-    wrong(&host("disk = { state = 1MiB, keep = 1 }"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &host("disk = { state = 1MiB, keep = 1 }"),
+        expect![[r#"
         error[E0402]: `state` is 1MiB, less than the least: 16MiB
          --> a.nos:3:20
           |
@@ -1828,8 +1815,11 @@ pub(crate) fn values() {
           |
           = note: in host edge
           = help: give something between 2 and 1000
-    "#]]);
-    wrong(&host("machine = { memory = 10s }"), expect![[r#"
+    "#]],
+    );
+    wrong(
+        &host("machine = { memory = 10s }"),
+        expect![[r#"
         error[E0401]: `memory` takes a size, not a time
          --> a.nos:3:24
           |
@@ -1838,7 +1828,8 @@ pub(crate) fn values() {
           |
           = note: in host edge
           = help: an example: 64MiB
-    "#]]);
+    "#]],
+    );
     wrong(
         &host(r#"debian = { suite = "stable", mirror = "mirror.example" }"#),
         expect![[r#"
@@ -1876,14 +1867,6 @@ let g = 1 in 2
         ]
         .concat(),
         expect![[r#"
-            warning[W0601]: nothing uses the name `a`
-             --> a.nos:1:5
-              |
-            1 | let a = 1 + "a"
-              |     ^
-              |
-              = help: use it or take it out
-
             error[E0410]: `+` does not join a number and a text
              --> a.nos:1:9
               |
@@ -1895,14 +1878,6 @@ let g = 1 in 2
               |
               = help: join two of one type; a number is put into a text by `${…}`
 
-            warning[W0601]: nothing uses the name `b`
-             --> a.nos:2:5
-              |
-            2 | let b = -"a"
-              |     ^
-              |
-              = help: use it or take it out
-
             error[E0410]: `-` stands before numbers, not before a text
              --> a.nos:2:9
               |
@@ -1910,14 +1885,6 @@ let g = 1 in 2
               |         ^^^^
               |
               = help: take the `-` out
-
-            warning[W0601]: nothing uses the name `c`
-             --> a.nos:3:5
-              |
-            3 | let c = 1 < "a"
-              |     ^
-              |
-              = help: use it or take it out
 
             error[E0410]: `<` does not join a number and a text
              --> a.nos:3:9
@@ -1930,14 +1897,6 @@ let g = 1 in 2
               |
               = help: give it two numbers, two sizes or two times
 
-            warning[W0601]: nothing uses the name `d`
-             --> a.nos:4:5
-              |
-            4 | let d = 9223372036854775807 + 1
-              |     ^
-              |
-              = help: use it or take it out
-
             error[E0413]: the result is larger than any number
              --> a.nos:4:9
               |
@@ -1946,14 +1905,6 @@ let g = 1 in 2
               |
               = help: numbers lie between -9223372036854775808 and 9223372036854775807
 
-            warning[W0601]: nothing uses the name `e`
-             --> a.nos:5:5
-              |
-            5 | let e = not 1
-              |     ^
-              |
-              = help: use it or take it out
-
             error[E0401]: a condition is true or false, not a number
              --> a.nos:5:13
               |
@@ -1961,14 +1912,6 @@ let g = 1 in 2
               |             ^
               |
               = help: compare it with something: `x == "a"`, `n > 1`
-
-            warning[W0601]: nothing uses the name `f`
-             --> a.nos:6:5
-              |
-            6 | let f = 1 == 1s
-              |     ^
-              |
-              = help: use it or take it out
 
             error[E0410]: `==` does not join a number and a time
              --> a.nos:6:9
@@ -1980,14 +1923,6 @@ let g = 1 in 2
               |         a number
               |
               = help: compare two values of one type
-
-            warning[W0601]: nothing uses the name `g`
-             --> a.nos:7:5
-              |
-            7 | let g = 1 in 2
-              |     ^
-              |
-              = help: use it or take it out
 
             error[E0410]: `in` does not join a number and a number
              --> a.nos:7:9
@@ -2011,14 +1946,6 @@ let b = range("a")
         ]
         .concat(),
         expect![[r#"
-            warning[W0601]: nothing uses the name `a`
-             --> a.nos:1:5
-              |
-            1 | let a = range(1, 99999999)
-              |     ^
-              |
-              = help: use it or take it out
-
             error[E0411]: this range has more than 10000 numbers
              --> a.nos:1:9
               |
@@ -2026,14 +1953,6 @@ let b = range("a")
               |         ^^^^^^^^^^^^^^^^^^
               |
               = help: take a shorter one
-
-            warning[W0601]: nothing uses the name `b`
-             --> a.nos:2:5
-              |
-            2 | let b = range("a")
-              |     ^
-              |
-              = help: use it or take it out
 
             error[E0406]: `range` takes two numbers: the first and the last
              --> a.nos:2:9
@@ -2083,6 +2002,26 @@ host edge {
 
 pub(crate) fn hosts() {
     wrong(
+        &[
+            "use other\n",
+            SERVICE,
+            "host edge {\n  services = [web, other.web]\n}\n",
+        ]
+        .concat(),
+        expect![[r#"
+            error[E0509]: two services of this host are called `web`
+             --> a.nos:7:20
+              |
+            7 |   services = [web, other.web]
+              |               ---  ^^^^^^^^^
+              |               |
+              |               the other one
+              |
+              = note: in host edge
+              = help: give one of the two another name where it is defined
+        "#]],
+    );
+    wrong(
         r#"service a {
   packages = ["nginx"]
   run = ["/bin/a"]
@@ -2095,13 +2034,12 @@ host edge {
 "#,
         expect![[r#"
             error[E0501]: the services `a` and `b` both listen on TCP port 80
-             --> a.nos:4:13
+             --> a.nos:8:18
               |
-            4 |   listen = [tcp(80)]
-              |             ^^^^^^^
-              |             |
-              |             `b` listens here
-              |             `a` listens here
+            8 |   services = [a, b]
+              |               -  ^ `b` listens here
+              |               |
+              |               `a` listens here
               |
               = note: in host edge
               = help: give one of the two another port, or run them on two hosts
@@ -2322,7 +2260,9 @@ host edge {
               = help: it listens on 80
         "#]],
     );
-    wrong(SERVICE, expect![[r#"
+    wrong(
+        SERVICE,
+        expect![[r#"
         warning[W0604]: this spec has no host
          --> a.nos:1:1
           |
@@ -2330,16 +2270,20 @@ host edge {
           | ^
           |
           = help: add one: `host web { services = [] }`
-    "#]]);
-    wrong("", expect![[r#"
-        warning[W0604]: this spec has no host
-         --> a.nos:1:1
-          |
-        1 |
-          | ^
-          |
-          = help: write one: `host web { services = [] }`, or begin with `nos init`
-    "#]]);
+    "#]],
+    );
+    wrong(
+        "",
+        expect![[r#"
+            warning[W0604]: this spec has no host
+             --> a.nos:1:1
+              |
+            1 |
+              | ^
+              |
+              = help: write one: `host web { services = [] }`
+        "#]],
+    );
     wrong(
         r#"use shared.base
 image base2 {
@@ -2368,15 +2312,6 @@ host edge {
                |         ^^^^
                |
                = help: give one of the two another name
-
-            error[E0401]: `base` is a file, not a value
-              --> a.nos:14:20
-               |
-            14 |   services = [one, base, base2x]
-               |                    ^^^^
-               |
-               = note: in host edge
-               = help: name something in it: `base.…`
         "#]],
     );
 }
@@ -2390,18 +2325,6 @@ pub(crate) fn templates() {
         ]
         .concat(),
         expect![[r#"
-            error[E0406]: the argument `port` is missing
-             --> a.nos:6:16
-              |
-            1 | template service page(port: number) {
-              |                       ---- needed here
-            ...
-            6 | service a like page(prt = 80)
-              |                ^^^^^^^^^^^^^^
-              |
-              = note: in service a
-              = help: add `port = …`, a number
-
             error[E0406]: the template has no parameter `prt`
              --> a.nos:6:21
               |
@@ -2412,7 +2335,10 @@ pub(crate) fn templates() {
               |                     ^^^
               |
               = note: in service a
-              = help: its parameters are port
+            help: did you mean `port`?
+              |
+            6 | service a like page(port = 80)
+              |                      +
         "#]],
     );
     wrong(
@@ -2466,24 +2392,6 @@ pub(crate) fn templates() {
         ]
         .concat(),
         expect![[r#"
-            error[E0302]: service `a` has no `run`
-             --> a.nos:6:9
-              |
-            6 | service a like page
-              |         ^
-              |
-              = note: in service a
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
-
-            error[E0508]: this service has nothing to run from
-             --> a.nos:6:9
-              |
-            6 | service a like page
-              |         ^
-              |
-              = note: in service a
-              = help: give it `packages`, `files` or an `image`
-
             error[E0401]: `page` is a template and needs its arguments
              --> a.nos:6:16
               |
@@ -2530,15 +2438,6 @@ pub(crate) fn templates() {
     wrong(
         &[TEMPLATE, "host a like page(80)\n"].concat(),
         expect![[r#"
-            error[E0302]: host `a` has no `services`
-             --> a.nos:6:6
-              |
-            6 | host a like page(80)
-              |      ^
-              |
-              = note: in host a
-              = help: add services = [web]
-
             error[E0209]: a host cannot be like a service
              --> a.nos:6:13
               |
@@ -2581,14 +2480,6 @@ pub(crate) fn templates() {
     wrong(
         &["template service p(a: int) {\n}\n", SERVICE, HOST].concat(),
         expect![[r#"
-            warning[W0601]: nothing uses the template `p`
-             --> a.nos:1:18
-              |
-            1 | template service p(a: int) {
-              |                  ^
-              |
-              = help: use it or take it out
-
             error[E0210]: there is no type `int`
              --> a.nos:1:23
               |
@@ -2606,14 +2497,6 @@ pub(crate) fn templates() {
         ]
         .concat(),
         expect![[r#"
-            warning[W0601]: nothing uses the template `p`
-             --> a.nos:1:18
-              |
-            1 | template service p(a: number, a: text) {
-              |                  ^
-              |
-              = help: use it or take it out
-
             error[E0202]: there is a parameter `a` already
              --> a.nos:1:31
               |
@@ -2641,24 +2524,6 @@ pub(crate) fn templates() {
               |
               = note: in service b
               = help: take the name out of what it is made of, directly or by way of others
-
-            error[E0302]: service `b` has no `run`
-             --> a.nos:2:9
-              |
-            2 | service b like p(1)
-              |         ^
-              |
-              = note: in service b
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
-
-            error[E0508]: this service has nothing to run from
-             --> a.nos:2:9
-              |
-            2 | service b like p(1)
-              |         ^
-              |
-              = note: in service b
-              = help: give it `packages`, `files` or an `image`
         "#]],
     );
     wrong(
@@ -2676,32 +2541,6 @@ pub(crate) fn templates() {
     wrong(
         &[SERVICE, "service b like web(1)\n", HOST].concat(),
         expect![[r#"
-            error[E0302]: service `b` has no `run`
-             --> a.nos:5:9
-              |
-            5 | service b like web(1)
-              |         ^
-              |
-              = note: in service b
-              = help: add run = ["/usr/sbin/nginx", "-g", "daemon off;"]
-
-            error[E0508]: this service has nothing to run from
-             --> a.nos:5:9
-              |
-            5 | service b like web(1)
-              |         ^
-              |
-              = note: in service b
-              = help: give it `packages`, `files` or an `image`
-
-            warning[W0602]: no host runs the service `b`
-             --> a.nos:5:9
-              |
-            5 | service b like web(1)
-              |         ^
-              |
-              = help: add it to a host: `services = [b]`, or take it out
-
             error[E0205]: a block is no template and takes no arguments
              --> a.nos:5:16
               |
@@ -2715,14 +2554,6 @@ pub(crate) fn templates() {
     wrong(
         "for n in 5 {\n  host a {\n    services = []\n  }\n}\n",
         expect![[r#"
-            warning[W0604]: this spec has no host
-             --> a.nos:1:1
-              |
-            1 | for n in 5 {
-              | ^
-              |
-              = help: write one: `host web { services = [] }`, or begin with `nos init`
-
             error[E0401]: `for` goes through a list or a record, not a number
              --> a.nos:1:10
               |
@@ -2755,14 +2586,6 @@ pub(crate) fn templates() {
     wrong(
         "for a, b in [1] {\n  host a {\n    services = []\n  }\n}\n",
         expect![[r#"
-            warning[W0604]: this spec has no host
-             --> a.nos:1:1
-              |
-            1 | for a, b in [1] {
-              | ^
-              |
-              = help: write one: `host web { services = [] }`, or begin with `nos init`
-
             error[E0401]: a list is gone through with one name
              --> a.nos:1:13
               |
@@ -2789,14 +2612,6 @@ pub(crate) fn templates() {
     wrong(
         "if 1 {\n  host a {\n    services = []\n  }\n}\n",
         expect![[r#"
-            warning[W0604]: this spec has no host
-             --> a.nos:1:1
-              |
-            1 | if 1 {
-              | ^
-              |
-              = help: write one: `host web { services = [] }`, or begin with `nos init`
-
             error[E0401]: a condition is true or false, not a number
              --> a.nos:1:4
               |
