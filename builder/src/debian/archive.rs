@@ -44,7 +44,10 @@ pub(crate) fn load(
     release: &str,
     old: Option<&Lock>,
 ) -> Result<Vec<Suite>, DebianError> {
-    let mirror = env.mirror.clone()?;
+    let mirror = env.mirror.clone().map_err(|reason| DebianError::NoMirror {
+        reason,
+        needed: vec![format!("today's package index of {release}")],
+    })?;
     let transport = Transport::new(env.connections);
     let loader = Loader {
         env,

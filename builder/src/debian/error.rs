@@ -11,9 +11,18 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DebianError {
-    /// No mirror, or one that cannot be used.
-    #[error(transparent)]
-    Mirror(#[from] MirrorError),
+    /// Something must be fetched, and there is nothing to fetch it from.
+    #[error(
+        "{} {} not in the store, and {reason}",
+        needed_list(.needed),
+        if .needed.len() == 1 { "is" } else { "are" }
+    )]
+    NoMirror {
+        /// Why there is no mirror, with what to do.
+        reason: MirrorError,
+        /// Everything that was not in the store.
+        needed: Vec<String>,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

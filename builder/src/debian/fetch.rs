@@ -5,6 +5,7 @@ use super::download::{self, Failure, Wanted};
 use super::environment::Environment;
 use super::error::{DebianError, TransportError};
 use super::index::{MAX_PACKAGE_BYTES, is_plain_path};
+use super::mirror::Mirror;
 use super::transport::Transport;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_store::Digest;
@@ -61,7 +62,7 @@ pub fn fetch<'n>(
             .cmp(&a.pin.size)
             .then_with(|| a.name.cmp(&b.name))
     });
-    let mirror = env.mirror.clone()?;
+    let mirror = mirror(env, &items)?;
     let transport = Transport::new(env.connections);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
@@ -155,13 +156,20 @@ pub(crate) fn digest_of(name: &str, pin: &LockedPackage) -> Result<Digest, Debia
     pin.sha256.parse().map_err(|_| bad("sha256"))
 }
 
+fn mirror<'e>(env: &Environment<'e>, items: &[Item<'_>]) -> Result<&'e Mirror, DebianError> {
+    env.mirror.clone().map_err(|reason| DebianError::NoMirror {
+        reason,
+        needed: still_missing(env, items),
+    })
+}
+
 /// Turns what went wrong into one error, the gravest first.
 fn report(
     env: &Environment<'_>,
     items: &[Item<'_>],
     failures: Vec<(usize, Failure)>,
 ) -> Result<(), DebianError> {
-    let mirror = env.mirror.clone()?;
+    let mirror = mirror(env, items)?;
     let mut gone = Vec::new();
     let mut gone_from = None;
     for (at, failure) in failures {

@@ -4,7 +4,7 @@ use super::{Outcome, check};
 use crate::args::{SpecArgs, UpdateArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use nos_builder::debian::{self, AptFile, Changes, Environment, Mirror, Mode, Request, TrustSet};
+use nos_builder::debian::{self, AptFile, Changes, Environment, Mirror, MirrorError, Mode, Request, TrustSet};
 use nos_builder::events::Relay;
 use nos_builder::plan;
 use nos_builder::project::Project;
@@ -20,7 +20,7 @@ const APT_FOLDER: &str = "/etc/apt";
 pub(crate) struct Archive<'a> {
     context: &'a Context,
     store: &'a Store,
-    mirror: Result<Mirror, debian::MirrorError>,
+    mirror: Result<Mirror, MirrorError>,
     trust: TrustSet,
     relay: Relay<'a>,
 }
@@ -37,7 +37,12 @@ impl<'a> Archive<'a> {
             context,
             store,
             mirror: match &context.mirror {
-                Some(given) => Mirror::find(None, Some(given), &[]),
+                Some(given) => Mirror::find(None, Some(given), &[]).map_err(|error| match error {
+                    MirrorError::BadAddress { address, .. } => {
+                        MirrorError::BadAddress { address, place: "--mirror" }
+                    }
+                    other => other,
+                }),
                 None => Mirror::find(spec, context.environment_mirror.as_deref(), &apt),
             },
             trust: TrustSet::debian().map_err(Failure::failed)?,
@@ -48,7 +53,7 @@ impl<'a> Archive<'a> {
     /// What the library takes.
     pub(crate) fn environment(&self) -> Environment<'_> {
         let mirror = match &self.mirror {
-            _ if self.context.offline => Err(debian::MirrorError::Offline),
+            _ if self.context.offline => Err(MirrorError::Offline),
             Ok(mirror) => Ok(mirror),
             Err(error) => Err(error.clone()),
         };
