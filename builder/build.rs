@@ -11,7 +11,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 fn main() {
     let manifest = variable("CARGO_MANIFEST_DIR");
     let workspace = manifest.parent().map(Path::to_path_buf).unwrap_or_default();
-    for watched in ["init/src", "init/Cargo.toml", "manifest/src", "manifest/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
+    for watched in ["init/src", "init/build.rs", "init/Cargo.toml", "manifest/src", "manifest/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", workspace.join(watched).display());
     }
     let target_dir = variable("OUT_DIR").join("init");

@@ -368,10 +368,24 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
     }
 }
 
-/// The kernel command line. It names nothing of one disk or machine.
+/// Words of every kernel command line; the spec's come after them and may overrule them. They
+/// name nothing of one disk or machine.
+const CMDLINE: [&str; 6] = [
+    // The last console is the one that `init` speaks on.
+    "console=tty0",
+    "console=ttyS0,115200",
+    "panic=10",
+    "quiet",
+    // An overloaded host may starve the timer test, and the kernel then gives up.
+    "no_timer_check",
+    // The jitter entropy source tests itself for a tenth of the kernel's start; nothing uses it.
+    "initcall_blacklist=jent_mod_init",
+];
+
+/// The kernel command line.
 fn cmdline(kernel: &Kernel) -> String {
     let Kernel::Stock { cmdline, .. } = kernel;
-    let mut words = vec!["console=tty0", "console=ttyS0,115200", "panic=10", "quiet"];
+    let mut words = CMDLINE.to_vec();
     words.extend(cmdline.iter().map(String::as_str));
     words.join(" ")
 }
