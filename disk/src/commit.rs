@@ -199,6 +199,10 @@ impl BlockDevice for Overlay<'_> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 
+    fn write_zeroes(&mut self, _: u64, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -180,19 +180,18 @@ impl Plan {
             .partition(|w| w.bytes.len() > LARGE);
         bulk.put_all(start, large);
         phases[0].put_all(start, small);
-        phases[1].put_all(start, changes.tables);
+        phases[0].put_all(start, changes.tables);
         if !copies.is_empty() {
             put_table(&mut phases, &mut table)?;
         }
-        // The kernel image gets its name while the backup table is written; the entry that names
-        // it a flush later. An entry whose kernel image is there already need not wait.
         let mut steps = changes.publish.into_iter();
         if !uki_reused {
-            phases[2].put_all(start, steps.next().unwrap_or_default());
-            phases.push(Phase::default());
+            phases[1].put_all(start, steps.next().unwrap_or_default());
         }
-        let last = phases.len() - 1;
-        phases[last].put_all(start, steps.next().unwrap_or_default());
+        // The entry appears when what it names is durably there; where all of that was there
+        // before, nothing is left to wait for but the entry's own content.
+        let entry_phase = if phases[1].is_empty() { 1 } else { 2 };
+        phases[entry_phase].put_all(start, steps.next().unwrap_or_default());
 
         let current = state.current().map(|entry| entry.number);
         let sequence = state.pointer.fields.map_or(0, |fields| fields.sequence);

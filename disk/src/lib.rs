@@ -13,16 +13,17 @@
 //!
 //! | Phase of an install | What becomes visible |
 //! |---|---|
-//! | 1. image data, kernel image, entry file, partition array not in use | nothing |
-//! | 2. primary partition header; allocation tables | image partitions |
-//! | 3. name of the kernel image; backup partition table | the kernel image |
-//! | 4. name of the boot entry | the generation, in the menu |
-//! | 5. the pointer: one sector of `loader.conf` | it boots |
+//! | 1. images, kernel image, entry file, allocation tables, the partition array not in use | nothing |
+//! | 2. primary partition header; name of the kernel image | partitions, the kernel image |
+//! | 3. name of the boot entry; backup partition table | the generation, in the menu |
+//! | 4. the pointer: one sector of `loader.conf` | it boots |
 //!
-//! A removal is the same backwards: (1) entry names and the unused partition array, (2) kernel
-//! image names and the partition header, (3) allocation tables and the backup table. A switch is
-//! phase 5 alone. What a change that was cut off left behind is never visible in a menu and is
-//! cleared by the next change.
+//! A removal runs the other way: (1) entry names, and the partition array not in use; (2) kernel
+//! image names and the partition header; (3) allocation tables and the backup table. A switch is
+//! the pointer alone. What a change that was cut off left behind is in no menu, and the next
+//! change clears it.
+//!
+//! No flush is there for good measure: the tests take out each one and see the proof fail.
 //!
 //! Assumed of the medium: a sector of the device's logical size is written whole or not at all,
 //! except that the pointer may tear at any byte and a header anywhere; a flush makes everything
@@ -36,6 +37,7 @@ mod disk;
 mod entry;
 mod error;
 mod facts;
+pub mod flash;
 mod identity;
 mod image;
 mod install;

@@ -109,6 +109,18 @@ impl Disk<'_> {
     /// [`Error::Esp`] and [`Error::Io`] where the medium cannot be read. What is read and wrong
     /// is no error but a finding.
     pub fn verify(&self, progress: OnProgress<'_>) -> Result<VerifyReport, Error> {
+        let mut report = self.verify_structure()?;
+        self.verify_kernels(&mut report, &mut *progress)?;
+        self.verify_images(&mut report, progress);
+        Ok(report)
+    }
+
+    /// The part of [`Disk::verify`] that reads no kernel image and no service image: tables, file
+    /// system, pointer and boot entries.
+    ///
+    /// # Errors
+    /// As [`Disk::verify`].
+    pub fn verify_structure(&self) -> Result<VerifyReport, Error> {
         let mut report = VerifyReport {
             generations: self.state.entries.len(),
             ..VerifyReport::default()
@@ -116,8 +128,6 @@ impl Disk<'_> {
         self.verify_tables(&mut report)?;
         self.verify_file_system(&mut report)?;
         self.verify_pointer(&mut report);
-        self.verify_kernels(&mut report, &mut *progress)?;
-        self.verify_images(&mut report, progress);
         Ok(report)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{BlockDevice, check_write};
 use crate::DeviceError;
-use rustix::fs::{Advice, FlockOperation, fadvise, flock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt};
@@ -154,6 +154,15 @@ impl BlockDevice for FileDevice {
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
         check_write(self, offset, data.len())?;
         self.file.write_all_at(data, offset)
+    }
+
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        // In an image file a hole is zero and takes no space.
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&self.file, flags, offset, length) {
+            Ok(()) => Ok(()),
+            Err(_) => super::write_zeroes(self, offset, length),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

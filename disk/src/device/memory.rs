@@ -62,6 +62,10 @@ impl BlockDevice for MemoryDevice {
         Ok(())
     }
 
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        super::write_zeroes(self, offset, length)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -39,6 +39,12 @@ pub trait BlockDevice: Send + Sync {
     /// What the medium says: then nothing is known about the writes before.
     fn flush(&mut self) -> io::Result<()>;
 
+    /// Makes whole sectors zero, in whatever way is fastest.
+    ///
+    /// # Errors
+    /// As [`BlockDevice::write_at`].
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()>;
+
     /// Drops what is cached of flushed writes, so that the next read comes from the medium.
     ///
     /// # Errors
@@ -53,8 +59,25 @@ pub trait BlockDevice: Send + Sync {
     }
 }
 
+/// Makes sectors zero by writing zeros.
+pub(crate) fn write_zeroes(
+    device: &mut dyn BlockDevice,
+    offset: u64,
+    length: u64,
+) -> io::Result<()> {
+    const CHUNK: u64 = 1 << 20;
+    let zeros = vec![0; length.min(CHUNK) as usize];
+    let mut done = 0;
+    while done < length {
+        let part = (length - done).min(CHUNK);
+        device.write_at(offset + done, &zeros[..part as usize])?;
+        done += part;
+    }
+    Ok(())
+}
+
 /// Refuses a write of part of a sector, or past the end.
-fn check_write(device: &dyn BlockDevice, offset: u64, length: usize) -> io::Result<()> {
+pub(crate) fn check_write(device: &dyn BlockDevice, offset: u64, length: usize) -> io::Result<()> {
     let sector = u64::from(device.sector_size());
     let length = length as u64;
     let end = offset.checked_add(length);

@@ -80,6 +80,10 @@ impl<D: BlockDevice> BlockDevice for RecordingDevice<D> {
         self.inner.write_at(offset, data)
     }
 
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        super::write_zeroes(self, offset, length)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.record(Operation::Flush)?;
         self.inner.flush()

@@ -1,0 +1,152 @@
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// A machine made of folders: one disk with two partitions, one of them under a crypt device.
+fn machine(folder: &Path, mounts: &str, swaps: &str) -> Machine {
+    let put = |path: &str, text: &str| {
+        let path = folder.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let disk = "sys/devices/pci/block/sda";
+    put(&format!("{disk}/dev"), "8:0\n");
+    put(&format!("{disk}/size"), "2097152\n");
+    put(&format!("{disk}/ro"), "0\n");
+    put(&format!("{disk}/removable"), "1\n");
+    put(&format!("{disk}/queue/logical_block_size"), "512\n");
+    put(&format!("{disk}/device/model"), "Stick of Truth  \n");
+    put(&format!("{disk}/device/serial"), "0123ABCD\n");
+    for (number, sectors) in [(1, 2048), (2, 4096)] {
+        let part = format!("{disk}/sda{number}");
+        put(&format!("{part}/dev"), &format!("8:{number}\n"));
+        put(&format!("{part}/partition"), &format!("{number}\n"));
+        put(&format!("{part}/size"), &format!("{sectors}\n"));
+    }
+    let crypt = "sys/devices/virtual/block/dm-0";
+    put(&format!("{crypt}/dev"), "254:0\n");
+    fs::create_dir_all(folder.join(format!("{disk}/sda2/holders"))).unwrap();
+    symlink(
+        folder.join(crypt),
+        folder.join(format!("{disk}/sda2/holders/dm-0")),
+    )
+    .unwrap();
+    fs::create_dir_all(folder.join("sys/dev/block")).unwrap();
+    symlink(folder.join(disk), folder.join("sys/dev/block/8:0")).unwrap();
+    symlink(
+        folder.join(disk).join("sda1"),
+        folder.join("sys/dev/block/8:1"),
+    )
+    .unwrap();
+    put("proc/self/mountinfo", mounts);
+    put("proc/swaps", swaps);
+    Machine::at(&folder.join("sys"), &folder.join("proc"))
+}
+
+fn describe(mounts: &str) -> Device {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = machine(folder.path(), mounts, "Filename Type\n");
+    machine.describe(Path::new("/dev/sda"), "8:0").unwrap()
+}
+
+const OTHER: &str = "22 1 254:9 / / rw shared:1 - ext4 /dev/other rw\n";
+
+#[test]
+fn a_device_is_described() {
+    let device = describe(OTHER);
+    assert_eq!(
+        (device.name.as_str(), device.model.as_str()),
+        ("sda", "Stick of Truth")
+    );
+    assert_eq!(
+        (device.serial.as_str(), device.size_bytes),
+        ("0123ABCD", 1 << 30)
+    );
+    assert!(device.removable && !device.read_only && !device.partition);
+    let parts: Vec<_> = device
+        .parts
+        .iter()
+        .map(|p| (p.name.as_str(), p.size_bytes))
+        .collect();
+    assert_eq!(parts, [("sda1", 1 << 20), ("sda2", 2 << 20)]);
+    assert_eq!(
+        device.uses,
+        [Use::Held {
+            device: "sda2".into(),
+            by: "dm-0".into()
+        }]
+    );
+}
+
+#[test]
+fn mounts_are_found_on_partitions_and_on_what_stands_on_them() {
+    let mounts = format!(
+        "{OTHER}30 22 8:1 / /media/my\\040stick rw - vfat /dev/sda1 rw\n\
+         31 22 254:0 / /home rw - ext4 /dev/mapper/x rw\n"
+    );
+    let refusals: Vec<String> = describe(&mounts)
+        .refusals(0, None)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        refusals,
+        [
+            "dm-0 is mounted at /home; run `umount /home`",
+            "sda1 is mounted at /media/my stick; run `umount /media/my stick`",
+            "sda2 is in use by dm-0 (RAID, LVM or encryption); stop dm-0 first",
+        ]
+    );
+}
+
+#[test]
+fn the_root_disk_is_refused_even_below_encryption() {
+    let device = describe("22 1 254:0 / / rw - ext4 /dev/mapper/root rw\n");
+    let refusals = device.refusals(0, None);
+    assert!(
+        refusals.contains(&Refusal::RootDisk { name: "sda".into() }),
+        "{refusals:?}"
+    );
+}
+
+#[test]
+fn small_read_only_and_unfit_devices_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = machine(folder.path(), OTHER, "");
+    let whole = machine.describe(Path::new("/dev/sda"), "8:0").unwrap();
+    let too_small = |r: &Refusal| matches!(r, Refusal::TooSmall { .. });
+    assert!(whole.refusals((1 << 30) + 1, None).iter().any(too_small));
+    assert!(!whole.refusals(1 << 30, None).iter().any(too_small));
+    let sector = |r: &Refusal| matches!(r, Refusal::SectorSize { .. });
+    assert!(whole.refusals(0, Some(4096)).iter().any(sector));
+    let odd = Device {
+        sector_size: 520,
+        read_only: true,
+        ..whole
+    };
+    assert_eq!(
+        odd.refusals(0, None).len(),
+        3,
+        "{:?}",
+        odd.refusals(0, None)
+    );
+    let part = machine.describe(Path::new("/dev/sda1"), "8:1").unwrap();
+    assert_eq!(
+        part.refusals(0, None),
+        [Refusal::Partition {
+            name: "sda1".into()
+        }]
+    );
+    assert_eq!(part.sector_size, 512, "that of its disk");
+}
+
+#[test]
+fn files_are_no_devices() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let error = Machine::default().inspect(file.path()).unwrap_err();
+    assert!(
+        matches!(error, crate::DeviceError::NotADisk { .. }),
+        "{error}"
+    );
+}
