@@ -5,12 +5,13 @@ use crate::failure::Failure;
 use crate::verbs::lock::Archive;
 use nos_builder::BuildError;
 use nos_builder::build::Session;
-use nos_builder::debian::DebianError;
+use nos_builder::debian::{DebianError, Environment, MirrorError};
 use nos_builder::project::replace_file;
 use nos_builder::tools::Tools;
 use nos_machine::Toolbox;
 use nos_specs::lock::Lock;
 use nos_store::Store;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Pins that travel with this program.
@@ -45,18 +46,9 @@ fn qemu() -> Tools<'static> {
 pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failure> {
     let archive = Archive::new(context, store, None)?;
     let environment = archive.environment();
-    let session = Session {
-        store,
-        folder: Path::new("/"),
-        jobs: context.jobs,
-        observer: &context.shell,
-    };
+    let session = session(context, store);
     let tools = qemu();
-    let local = store.root().join(LOCAL_PINS);
-    let pins = match std::fs::read_to_string(&local) {
-        Ok(text) => parse(&text, &local)?,
-        Err(_) => parse(PINS, Path::new("the program's own tools.lock"))?,
-    };
+    let (pins, local) = pins(store)?;
     let root = match tools.ready(&session, &pins, &environment) {
         Err(error) if is_gone(&error) => {
             context.shell.warn(format_args!("{error}; pinning the virtual machine anew"));
@@ -70,6 +62,36 @@ pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failu
     };
     context.shell.clear();
     Toolbox::new(&root).map_err(Failure::failed)
+}
+
+/// As [`toolbox`], where the store holds all of it already; nothing is fetched.
+pub(crate) fn stored_toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failure> {
+    let archive = Archive::new(context, store, None)?;
+    let offline = Environment { mirror: Err(MirrorError::Offline), ..archive.environment() };
+    let root = qemu().ready(&session(context, store), &pins(store)?.0, &offline)?;
+    Toolbox::new(&root).map_err(Failure::failed)
+}
+
+fn session<'a>(context: &'a Context, store: &'a Store) -> Session<'a> {
+    Session { store, folder: Path::new("/"), jobs: context.jobs, observer: &context.shell }
+}
+
+/// The pins that hold for this store, and where those made on this machine are kept.
+fn pins(store: &Store) -> Result<(Lock, PathBuf), Failure> {
+    let local = store.root().join(LOCAL_PINS);
+    let pins = match std::fs::read_to_string(&local) {
+        Ok(text) => parse(&text, &local)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            parse(PINS, Path::new("the program's own tools.lock"))?
+        }
+        Err(error) => {
+            return Err(Failure::failed(format_args!(
+                "{} cannot be read: {error}; remove it and run `nos update --tools`",
+                local.display()
+            )));
+        }
+    };
+    Ok((pins, local))
 }
 
 /// Pins the virtual machine's packages to what the archive has now, in the store.

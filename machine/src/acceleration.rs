@@ -54,9 +54,9 @@ const EXIT_CODE: i32 = (EXIT_VALUE as i32) << 1 | 1;
 const ROM_BYTES: usize = 64 << 10;
 
 impl Acceleration {
-    /// Decides; with [`Accel::Auto`] by running a guest of a few instructions under KVM.
+    /// Decides what a machine will run on; with [`Accel::Auto`] by running a guest of a few instructions under KVM.
     /// `folder` is a private folder for its ROM.
-    pub(crate) fn decide(accel: Accel, toolbox: &Toolbox, folder: &Path) -> Self {
+    pub fn decide(accel: Accel, toolbox: &Toolbox, folder: &Path) -> Self {
         let chosen = |accelerator, why_not_kvm| Self {
             accelerator,
             why_not_kvm,
@@ -122,10 +122,15 @@ fn probe(toolbox: &Toolbox, folder: &Path) -> Result<(), String> {
         }
         Err(other) => return Err(format!("/dev/kvm cannot be opened: {other}")),
     }
-    run_probe(toolbox, folder, Accelerator::Kvm)
+    run_probe(toolbox, folder, Accelerator::Kvm, PROBE_LIMIT)
 }
 
-fn run_probe(toolbox: &Toolbox, folder: &Path, on: Accelerator) -> Result<(), String> {
+fn run_probe(
+    toolbox: &Toolbox,
+    folder: &Path,
+    on: Accelerator,
+    limit: Duration,
+) -> Result<(), String> {
     let rom = folder.join("probe.rom");
     std::fs::write(&rom, probe_rom()).map_err(|e| format!("the KVM test has no room: {e}"))?;
     let mut command = toolbox.command();
@@ -149,7 +154,7 @@ fn run_probe(toolbox: &Toolbox, folder: &Path, on: Accelerator) -> Result<(), St
         Some(stderr) => Console::read_from(stderr, None),
         None => Console::default(),
     };
-    let outcome = said.wait_for("internal error", PROBE_LIMIT);
+    let outcome = said.wait_for("internal error", limit);
     if !matches!(outcome, Err(MachineError::EndedWaiting { .. })) {
         // It may have ended meanwhile; there is nothing more to do about it either way.
         let _ = child.kill();
@@ -194,6 +199,8 @@ mod tests {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(run_probe(&toolbox, folder.path(), Accelerator::Tcg), Ok(()));
+        let limit = Duration::from_secs(120);
+        let outcome = run_probe(&toolbox, folder.path(), Accelerator::Tcg, limit);
+        assert_eq!(outcome, Ok(()));
     }
 }

@@ -44,10 +44,7 @@ pub(crate) fn load(
     release: &str,
     old: Option<&Lock>,
 ) -> Result<Vec<Suite>, DebianError> {
-    let mirror = env.mirror.clone().map_err(|reason| DebianError::NoMirror {
-        reason,
-        needed: vec![format!("today's package index of {release}")],
-    })?;
+    let mirror = mirror(env, release)?;
     let transport = Transport::new(env.connections);
     let loader = Loader {
         env,
@@ -79,6 +76,29 @@ pub(crate) fn load(
     Ok(loaded.into_iter().map(|l| l.suite).collect())
 }
 
+/// Asks the mirror for the signed index of a release and judges it, which is what every lock
+/// begins with. Keeps nothing.
+///
+/// # Errors
+/// As [`super::lock`], for that part.
+pub fn probe(env: &Environment<'_>, release: &str) -> Result<(), DebianError> {
+    let mirror = mirror(env, release)?;
+    let transport = Transport::new(env.connections);
+    let loader = Loader {
+        env,
+        mirror,
+        transport: &transport,
+    };
+    loader.release(mirror.base(release), release, None).map(drop)
+}
+
+fn mirror<'e>(env: &Environment<'e>, release: &str) -> Result<&'e Mirror, DebianError> {
+    env.mirror.clone().map_err(|reason| DebianError::NoMirror {
+        reason,
+        needed: vec![format!("today's package index of {release}")],
+    })
+}
+
 /// A suite and what the store should remember of it.
 struct Loaded {
     suite: Suite,
@@ -94,24 +114,13 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn suite(&self, name: &str, locked: Option<&SuitePin>) -> Result<Loaded, DebianError> {
         let base = self.mirror.base(name);
-        let text = self.signed_text(base, name)?;
-        let refused = |reason| DebianError::Release {
-            suite: name.to_owned(),
-            mirror: base.to_string(),
-            reason,
-        };
-        let release = Release::parse(&text, name, ARCHITECTURE).map_err(refused)?;
-        let newest = newest_key(name);
-        self.judge(&release, &newest, locked).map_err(|e| match e {
-            Judged::Refused(reason) => refused(reason),
-            Judged::Failed(error) => error,
-        })?;
+        let (text, release) = self.release(base, name, locked)?;
         let mut results = Vec::new();
         let packages = self.packages(base, name, &release, &mut results)?;
         let date = date::rfc3339(release.date);
         let mut seen = ActionResult::default();
         seen.facts.insert(DATE_FACT.to_owned(), date.clone());
-        results.push((newest, seen));
+        results.push((newest_key(name), seen));
         Ok(Loaded {
             suite: Suite {
                 name: name.to_owned(),
@@ -123,6 +132,28 @@ impl Loader<'_> {
             },
             results,
         })
+    }
+
+    /// The signed text of a suite's release and what it says, both judged.
+    fn release(
+        &self,
+        base: &Base,
+        name: &str,
+        locked: Option<&SuitePin>,
+    ) -> Result<(String, Release), DebianError> {
+        let text = self.signed_text(base, name)?;
+        let refused = |reason| DebianError::Release {
+            suite: name.to_owned(),
+            mirror: base.to_string(),
+            reason,
+        };
+        let release = Release::parse(&text, name, ARCHITECTURE).map_err(refused)?;
+        self.judge(&release, &newest_key(name), locked)
+            .map_err(|e| match e {
+                Judged::Refused(reason) => refused(reason),
+                Judged::Failed(error) => error,
+            })?;
+        Ok((text, release))
     }
 
     /// The text of a suite's `InRelease`, its signature verified.

@@ -36,6 +36,7 @@ mod transport;
 mod unpack;
 mod version;
 
+pub use archive::probe;
 pub use clearsign::ClearsignError;
 pub use environment::{ARCHITECTURE, DEFAULT_CONNECTIONS, Environment};
 pub use error::{DebianError, ReleaseError, TransportError, UnknownPackage};
