@@ -121,7 +121,8 @@ pub enum Boot {
         initrd: Option<PathBuf>,
         /// Kernel command line.
         cmdline: String,
-        /// QEMU's minimal machine without PCI: devices are virtio-mmio, described by ACPI.
+        /// QEMU's minimal machine without PCI and ACPI: devices are virtio-mmio, named on the
+        /// kernel's command line by QEMU. It has no power button.
         microvm: bool,
     },
 }

@@ -558,3 +558,55 @@ fn add_folder(tree: &mut Tree<PathBuf>, folder: &Path) {
         }
     }
 }
+
+/// With `NOS_TEST_IMAGE` naming a folder of unpacked packages that has nginx, the loader of those
+/// packages is the oracle.
+#[test]
+fn a_real_image() {
+    let Some(folder) = std::env::var_os("NOS_TEST_IMAGE").map(PathBuf::from) else {
+        eprintln!("skipped: NOS_TEST_IMAGE names no folder of unpacked packages");
+        return;
+    };
+    let mut tree = Tree::<PathBuf>::new();
+    let mut open = vec![folder.clone()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(&at).unwrap() {
+            let file = entry.unwrap().path();
+            let inside = file.strip_prefix(&folder).unwrap();
+            let mut part = Tree::new();
+            add(&mut part, &file);
+            let node = part.get(&path(file.to_str().unwrap())).unwrap().clone();
+            tree.insert_with_parents(path(inside.to_str().unwrap()), node)
+                .unwrap();
+            if file.is_dir() && !file.is_symlink() {
+                open.push(file);
+            }
+        }
+    }
+    add_usr_merge_links(&mut tree).unwrap();
+    let program = paths(&["usr/sbin/nginx"]);
+    let request = Request {
+        programs: &program,
+        ..Request::default()
+    };
+    let start = std::time::Instant::now();
+    let reach = reach(&tree, &request, std::fs::File::open).unwrap();
+    let took = start.elapsed();
+    let libraries = folder.join(LIB);
+    let output = std::process::Command::new(libraries.join("ld-linux-x86-64.so.2"))
+        .args(["--inhibit-cache", "--list", "--library-path"])
+        .args([&libraries, &folder.join("usr/sbin/nginx")])
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let listed = text.split_whitespace().filter(|word| word.contains(".so"));
+    for library in listed.filter(|word| word.starts_with('/')) {
+        let name = library.rsplit('/').next().unwrap();
+        assert!(kept(&reach).iter().any(|p| p.ends_with(name)), "{library}");
+    }
+    for (path, reason) in &reach.kept {
+        eprintln!("{path}: {reason}");
+    }
+    eprintln!("{} of {} paths in {took:?}", reach.kept.len(), tree.len());
+}

@@ -83,7 +83,7 @@ fn a_kernel_started_directly_on_the_minimal_machine() {
         -no-user-config
         -name nos
         -display none
-        -machine microvm,acpi=on,rtc=on,pcie=off,usb=off
+        -machine microvm,acpi=off,rtc=on,pit=on,pic=on,pcie=off,usb=off
         -accel kvm
         -cpu host
         -global apic-common.vapic=off
