@@ -15,7 +15,7 @@ use std::path::PathBuf;
                   spec.\nDISK is a disk image or a block device.\n\nExit codes: 0 done, 1 failed, \
                   2 wrong usage or wrong spec, 3 changes pending, 101 a bug in nos.",
     max_term_width = 80,
-    disable_help_subcommand = true
+    arg_required_else_help = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -247,7 +247,7 @@ pub(crate) struct FlashArgs {
     /// Block device, or an image file that stands in for one
     #[arg(value_name = "DEVICE")]
     pub(crate) device: PathBuf,
-    /// Do not ask; SERIAL must be the device's (or `file` for an image file)
+    /// Do not ask; SERIAL must be the device's (`none` where it has none, and for an image file)
     #[arg(long, value_name = "SERIAL")]
     pub(crate) yes: Option<String>,
     /// Refuse to write nos.lock

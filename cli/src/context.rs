@@ -36,8 +36,9 @@ impl Context {
                 .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/share")))?;
             Some(data.join("nos/store"))
         });
+        let (no_color, dumb) = (set("NO_COLOR").is_some(), set("TERM").is_some_and(|t| t == "dumb"));
         Self {
-            shell: Shell::new(global.color, set("NO_COLOR").is_some(), global.quiet, global.json),
+            shell: Shell::new(global.color, no_color, dumb, global.quiet, global.json),
             jobs: global.jobs.map_or_else(processors, usize::from),
             offline: global.offline,
             mirror: global.mirror.filter(|m| !m.is_empty()),

@@ -60,12 +60,13 @@ impl From<io::Error> for OutputEnded {
 }
 
 impl Shell {
-    /// A shell for these options; `no_color` is whether `NO_COLOR` is set.
-    pub(crate) fn new(color: Color, no_color: bool, quiet: bool, json: bool) -> Self {
+    /// A shell for these options. `no_color` is whether `NO_COLOR` is set, `dumb` whether the
+    /// terminal, if there is one, can do nothing but show lines.
+    pub(crate) fn new(color: Color, no_color: bool, dumb: bool, quiet: bool, json: bool) -> Self {
         let wanted = |terminal: bool| match color {
             Color::Always => true,
             Color::Never => false,
-            Color::Auto => terminal && !no_color,
+            Color::Auto => terminal && !no_color && !dumb,
         };
         let err_terminal = io::stderr().is_terminal();
         Self {
@@ -73,7 +74,7 @@ impl Shell {
             json,
             color_err: wanted(err_terminal),
             color_out: wanted(io::stdout().is_terminal()),
-            live: err_terminal && !quiet,
+            live: err_terminal && !dumb && !quiet,
             answered: AtomicBool::new(false),
             state: Mutex::default(),
         }

@@ -49,12 +49,17 @@ pub(crate) fn init(context: &Context, args: &InitArgs) -> Outcome {
             )));
         }
     }
+    let mut written = Vec::new();
     for (name, text) in FIRST {
         let path = args.folder.join(name);
         let folder = path.parent().unwrap_or(&args.folder);
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
         std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
         context.shell.status("Wrote", path.display());
+        written.push(path);
+    }
+    if context.shell.json() {
+        return Ok(context.shell.result(&json!({ "written": written }), |_| String::new())?);
     }
     let folder = args.folder.display();
     context.shell.status("Next", format_args!("nos run {folder}"));

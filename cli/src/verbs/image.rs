@@ -86,7 +86,12 @@ impl Parts {
     }
 
     /// Bytes that a disk needs to hold the system and `spare` bytes of further images.
-    fn needed(&self, system: &BuiltSystem, spare: u64, sector_size: u32) -> Result<u64, Failure> {
+    pub(crate) fn needed(
+        &self,
+        system: &BuiltSystem,
+        spare: u64,
+        sector_size: u32,
+    ) -> Result<u64, Failure> {
         Ok(nos_disk::minimum_size(&self.layout(system)?, &system.manifest.images, spare, sector_size)?)
     }
 }

@@ -5,6 +5,7 @@ mod check;
 mod disk;
 mod doctor;
 mod explain;
+mod flash;
 mod fmt;
 mod image;
 pub(crate) mod lock;
@@ -21,7 +22,7 @@ pub(crate) type Outcome = Result<(), Failure>;
 /// Runs a verb.
 pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
     match verb {
-        Verb::Flash(_) => Err(Failure::failed("soon")),
+        Verb::Flash(args) => flash::run(context, &args),
         Verb::Fmt(args) => fmt::run(context, &args),
         Verb::Check(args) => check::run(context, &args),
         Verb::Lock(args) => lock::lock(context, &args),

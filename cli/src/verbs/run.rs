@@ -86,10 +86,10 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         Accel::Tcg => nos_machine::Accel::Tcg,
     };
     let mut machine = Vm::start(&toolbox, &config)?;
-    let signals = HeldSignals::hold();
-    say(context, &project.system()?.host, &built.system, &machine, path)?;
     // QEMU has it open; without a name it is gone however this ends.
     drop(own);
+    let signals = HeldSignals::hold();
+    say(context, &project.system()?.host, &built.system, &machine, path)?;
     let console = show_console(&machine, context.shell.json());
     let ended = wait(context, &mut machine, &signals)?;
     let _ = console.join();
