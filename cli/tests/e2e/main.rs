@@ -1,0 +1,14 @@
+//! The whole path: from a spec to a machine that answers, switches, rolls back, and survives what
+//! happens to it. Needs a Debian mirror once; afterwards everything is in a store below the
+//! target folder, and no network is used.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod boot;
+mod damage;
+mod generations;
+mod interrupted;
+mod offline;
+mod reproducible;
+mod state;
