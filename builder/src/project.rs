@@ -264,34 +264,50 @@ impl Project {
 }
 
 /// Replaces a file in one step: readers see the old bytes or the new ones, also after a power
-/// cut. Keeps the file's permissions.
+/// cut. Keeps the file's permissions, and a symbolic link to it.
 ///
 /// # Errors
 /// The operating system's; the old file is then untouched.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use std::io::Write;
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut scratch = tempfile::Builder::new().prefix(".nos-").tempfile_in(folder)?;
     scratch.write_all(bytes)?;
-    let permissions = match std::fs::metadata(path) {
+    let permissions = match std::fs::metadata(&path) {
         Ok(old) => old.permissions(),
         Err(_) => std::os::unix::fs::PermissionsExt::from_mode(0o644),
     };
     scratch.as_file().set_permissions(permissions)?;
     scratch.as_file().sync_all()?;
-    scratch.persist(path).map_err(|e| e.error)?;
+    scratch.persist(&path).map_err(|e| e.error)?;
     std::fs::File::open(folder)?.sync_all()
 }
 
-fn read_text(path: &Path) -> Result<String, ProjectError> {
-    let failed = |error| ProjectError::Io { action: "read", path: path.into(), error };
+/// Reads a spec or a lock, of at most 64 MiB.
+///
+/// # Errors
+/// [`ProjectError::Io`], [`ProjectError::TooLarge`], [`ProjectError::NotText`].
+pub fn read_text(path: &Path) -> Result<String, ProjectError> {
+    let file = std::fs::File::open(path);
+    let file = file.map_err(|error| ProjectError::Io { action: "read", path: path.into(), error })?;
+    text_from(file, path)
+}
+
+/// As [`read_text`], from a stream that messages call `path`. A pipe or a device does not say how
+/// much is to come, so the limit holds while reading.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn text_from(stream: impl Read, path: &Path) -> Result<String, ProjectError> {
     let mut bytes = Vec::new();
-    // A pipe or a device does not say how much is to come.
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    stream
+        .take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| ProjectError::Io { action: "read", path: path.into(), error })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ProjectError::TooLarge { path: path.into() });
     }
@@ -357,5 +373,11 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+
+        let link = place.path().join("link");
+        std::os::unix::fs::symlink("lock", &link).unwrap();
+        replace_file(&link, b"newer").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&path).unwrap(), b"newer");
     }
 }
