@@ -47,12 +47,12 @@ thread_local! {
 
 #[test]
 fn every_case_has_its_messages_and_every_code_a_case() {
-    cases::syntax();
-    cases::names();
-    cases::attributes();
-    cases::values();
-    cases::hosts();
-    cases::templates();
+    cases::syntax::cases();
+    cases::names::cases();
+    cases::attributes::cases();
+    cases::values::cases();
+    cases::hosts::cases();
+    cases::templates::cases();
     let unseen: Vec<&str> = nos_specs::codes::ALL
         .iter()
         .map(|(code, _, _)| *code)
