@@ -39,7 +39,7 @@ pub enum ProjectError {
         names: String,
     },
     /// Reading or writing failed.
-    #[error("cannot {action} {}: {error}; check the path and its permissions", path.display())]
+    #[error("cannot {action} {}: {error}; {}", path.display(), remedy(error))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -110,6 +110,14 @@ pub enum ProjectError {
         /// The spec.
         path: PathBuf,
     },
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there",
+        io::ErrorKind::IsADirectory => "name a file",
+        _ => "check the path and its permissions",
+    }
 }
 
 /// What an argument `SPEC` names.

@@ -263,7 +263,7 @@ pub(crate) struct InstallArgs {
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
     /// Words to know this generation by
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = crate::units::parse_label)]
     pub(crate) label: Option<String>,
     /// Refuse to write nos.lock
     #[arg(long)]

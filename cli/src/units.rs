@@ -36,6 +36,23 @@ pub(crate) fn parse_forward(text: &str) -> Result<(u16, u16), String> {
     }
 }
 
+/// Longest label of a generation, in bytes: what a boot entry has room for.
+const MAX_LABEL_BYTES: usize = 100;
+
+/// Reads a generation's label.
+pub(crate) fn parse_label(text: &str) -> Result<String, String> {
+    match text {
+        _ if text.len() > MAX_LABEL_BYTES => Err(format!("a label has at most {MAX_LABEL_BYTES} bytes")),
+        _ if text.contains(char::is_control) => Err("a label is one line of plain text".into()),
+        _ => Ok(text.to_string()),
+    }
+}
+
+/// Text that others may have written, with what a terminal would take for a command as `?`.
+pub(crate) fn printable(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
 /// A size for people: three significant digits with a binary unit.
 pub(crate) fn human_size(bytes: u64) -> String {
     let mut value = bytes as f64;

@@ -75,6 +75,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         (&["build", "--jobs", "0"], "0 is not in 1..=256"),
         (&["build", "--color", "blue"], "[possible values: auto, always, never]"),
         (&["switch", "disk.img"], "<N>"),
+        (&["install", ".", "d.img", "--label", "two\nlines"], "a label is one line of plain text"),
         (&["store"], "Usage: nos store"),
         (&["explain", "E9999"], "nothing is called \"E9999\""),
     ] {

@@ -426,9 +426,42 @@ fn a_full_file_system_is_told_and_leaves_a_store_that_verifies() {
     // The same for a disk image: no part of it stays behind.
     let store = store.to_str().unwrap();
     let said = run(at, &["image", "-o", "full/disk.img", "--store", store, "--offline"]);
-    said.expect(1, &["full/disk.img", "No space left on device"]);
+    said.expect(
+        1,
+        &["error: full/disk.img: ", "No space left on device", "free some space there or choose"],
+    );
     assert!(std::fs::read_dir(full).unwrap().all(|e| !e.unwrap().path().ends_with("part")));
     assert!(!Path::new(full).join("disk.img").exists());
+}
+
+#[test]
+fn a_lock_without_room_leaves_the_old_one() {
+    let Some(store) = filled_store() else { return };
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can mount a small file system");
+    }
+    let place = folder(&[]);
+    let Some(_mounted) = Mounted::new(place.path(), "64k") else {
+        return skip("tmpfs cannot be mounted here");
+    };
+    let hello = hello();
+    for name in ["hello.nos", "nos.lock"] {
+        std::fs::copy(hello.path().join(name), place.path().join(name)).unwrap();
+    }
+    // A lock with a group that nothing asks for: locking again would drop it.
+    let lock = place.path().join("nos.lock");
+    let mut old = std::fs::read_to_string(&lock).unwrap();
+    old.push_str("\n# old\n");
+    let old = old.replace("[groups.boot]", "[groups.\"image old\"]\nwants = []\npackages = []\n\n[groups.boot]");
+    std::fs::write(&lock, &old).unwrap();
+    let filler = std::fs::File::create(place.path().join("filler")).unwrap();
+    let mut at = 0;
+    while filler.write_at(&[1; 4096], at).is_ok_and(|written| written > 0) {
+        at += 4096;
+    }
+    let said = run(place.path(), &["lock", "--offline", "--store", store.to_str().unwrap()]);
+    said.expect(1, &["cannot write ./nos.lock: No space left on device", "free some space there"]);
+    assert_eq!(std::fs::read_to_string(&lock).unwrap(), old);
 }
 
 /// A small file system, gone when this is.
@@ -678,4 +711,78 @@ fn an_image_is_never_put_in_the_place_of_something_else() {
         said.expect(1, &[message]);
     }
     assert_eq!(std::fs::read(at.join("there.img")).unwrap(), b"precious");
+}
+
+// ── Flashing ────────────────────────────────────────────────────────────────────────────────
+
+#[test]
+fn flashing_without_a_yes_writes_nothing() {
+    let Some(store) = filled_store() else { return };
+    let place = hello();
+    let at = place.path();
+    let image = at.join("stick.img");
+    std::fs::write(&image, vec![7; 100 << 20]).unwrap();
+    let before = digest(&image);
+    let common = ["--offline", "--store", store.to_str().unwrap()];
+    let flash = |device: &str, more: &[&str]| run(at, &[&["flash", ".", device], more, &common].concat());
+    flash("stick.img", &[]).expect(
+        2,
+        &["stick.img: an image file", "nobody is here to confirm; nothing was written, repeat with"],
+    );
+    flash("stick.img", &["--yes", "S3R1AL"]).expect(
+        2,
+        &["the serial number of stick.img is \"none\", not \"S3R1AL\"; nothing was written"],
+    );
+    assert_eq!(digest(&image), before);
+    std::fs::write(at.join("small.img"), vec![7; 1 << 20]).unwrap();
+    flash("small.img", &["--yes", "none"]).expect(
+        1,
+        &["a disk of 1.00 MiB is too small for hello: it needs ", "make the file larger"],
+    );
+    assert_eq!(std::fs::read(at.join("small.img")).unwrap(), vec![7; 1 << 20]);
+    flash("gone.img", &["--yes", "none"]).expect(1, &["there is no device gone.img; `lsblk` lists"]);
+    flash("/dev/null", &["--yes", "none"]).expect(1, &["/dev/null is neither an image file nor"]);
+    flash("site", &["--yes", "none"]).expect(1, &["site is neither an image file nor a block device"]);
+}
+
+#[test]
+fn flashing_a_device_in_use_is_refused_and_names_the_use() {
+    let place = hello();
+    let at = place.path();
+    let tool = |program: &str, args: &[&str]| -> Option<String> {
+        let output = Command::new(program).args(args).current_dir(at).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    std::fs::File::create(at.join("disk.img")).unwrap().set_len(64 << 20).unwrap();
+    if !rustix::process::geteuid().is_root() || tool("mkfs.ext4", &["-q", "-F", "disk.img"]).is_none() {
+        return skip("only root can mount a device, and mkfs.ext4 is needed");
+    }
+    let Some(device) = tool("losetup", &["--find", "--show", "disk.img"]) else {
+        return skip("there are no loop devices");
+    };
+    let device = Loop(device);
+    std::fs::create_dir(at.join("in-use")).unwrap();
+    let said = match tool("mount", &[&device.0, "in-use"]) {
+        None => None,
+        Some(_) => {
+            let said = run(at, &["flash", ".", &device.0, "--yes", "none"]);
+            tool("umount", &["in-use"]).unwrap();
+            Some(said)
+        }
+    };
+    let before = digest(&at.join("disk.img"));
+    let Some(said) = said else { return skip("a loop device cannot be mounted here") };
+    let name = device.0.trim_start_matches("/dev/");
+    said.expect(1, &[&format!("error: {} will not be written: ", device.0), name, "/in-use"]);
+    drop(device);
+    assert_eq!(digest(&at.join("disk.img")), before);
+}
+
+/// A loop device, gone when this is.
+struct Loop(String);
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.0]).status();
+    }
 }

@@ -15,7 +15,10 @@ const WIDTH: usize = 100;
 
 impl From<ProjectError> for Failure {
     fn from(error: ProjectError) -> Self {
-        Failure::Wrong(error.to_string())
+        match error {
+            ProjectError::Io { .. } => Failure::failed(error),
+            _ => Failure::Wrong(error.to_string()),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::args::{DiskArgs, GcArgs, InstallArgs, SwitchArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::shell::Shell;
-use crate::units::{human_size, human_time};
+use crate::units::{human_size, human_time, printable};
 use nos_builder::BuiltSystem;
 use nos_disk::{
     DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
@@ -74,8 +74,8 @@ pub(crate) fn on<T, E: std::fmt::Display>(path: &Path, result: Result<T, E>) -> 
 
 pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let path = &args.disk.disk;
-    // A disk that cannot be used is found out before the work, not after it.
-    on(path, Disk::open(&mut FileDevice::open_read_only(path)?).map(drop))?;
+    // A disk that cannot be used or written is found out before the work, not after it.
+    on(path, Disk::open(&mut FileDevice::open(path)?).map(drop))?;
     let Made { store, built, .. } = build::make(context, &args.spec, args.locked)?;
     let uki = store.read_object(&built.system.uki.digest)?;
     let label = args.label.as_deref().unwrap_or_default();
@@ -179,11 +179,11 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     Ok(())
 }
 
-/// Rows in columns that are as wide as their widest cell. What a terminal would take for a command
-/// is shown as `?`: cells come from disks that others may have written.
+/// Rows in columns that are as wide as their widest cell. Cells come from disks that others may
+/// have written.
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let plain = |cell: &String| cell.replace(char::is_control, "?");
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(plain)).collect();
+    let plain = |row: &[String; N]| row.each_ref().map(|cell| printable(cell));
+    let rows: Vec<[String; N]> = rows.iter().map(plain).collect();
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
@@ -213,7 +213,7 @@ pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
     let verified = Verified { disk: path, good: report.is_good(), report };
     context.shell.result(&verified, |verified| {
         let report = &verified.report;
-        let plain = |finding| describe(finding).replace(char::is_control, "?") + "\n";
+        let plain = |finding| printable(&describe(finding)) + "\n";
         let mut text: String = report.findings.iter().map(plain).collect();
         text.push_str(&format!(
             "{}: {} generations, {} kernel images, {} images, {} checked: {}\n",

@@ -6,7 +6,7 @@ use super::Outcome;
 use crate::args::FlashArgs;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::units::human_size;
+use crate::units::{human_size, printable};
 use nos_disk::flash::{self, Device, Machine};
 use nos_disk::{BlockDevice, FileDevice, Report};
 use serde::Serialize;
@@ -54,10 +54,17 @@ pub(crate) fn run(context: &Context, args: &FlashArgs) -> Outcome {
         refuse(device, needed)?;
     }
     confirm(context, args, device.as_ref(), &made)?;
+    // Devices come and go, and their names with them.
+    if device.is_some() && Machine::default().inspect(path).ok() != device {
+        return Err(Failure::failed(format_args!(
+            "{} is not what it was when it was looked at; nothing was written, run this again",
+            path.display()
+        )));
+    }
     let started = Instant::now();
     let report = match &device {
         Some(_) => to_device(context, &made, &parts, path)?,
-        None => to_file(context, &made, path)?,
+        None => to_file(context, &made, &parts, path)?,
     };
     context.shell.clear();
     if context.shell.json() {
@@ -98,12 +105,19 @@ fn to_device(
     path: &Path,
 ) -> Result<Report, Failure> {
     let mut device = flash::open(path)?;
-    parts.write(context, made, &mut device)
+    parts.write(context, made, &mut device, path)
 }
 
 /// An image file stands in for a device: it keeps its size, and is whole at every moment.
-fn to_file(context: &Context, made: &Made, path: &Path) -> Result<Report, Failure> {
+fn to_file(
+    context: &Context,
+    made: &Made,
+    parts: &Parts,
+    path: &Path,
+) -> Result<Report, Failure> {
     let size = FileDevice::open(path)?.size_bytes();
+    let remedy = "make the file larger, or have one made with `nos image`";
+    parts.check_size(&made.built.system, size, SECTOR_SIZE, remedy)?;
     Ok(write_image(context, made, path, Some(size), SECTOR_SIZE)?.1)
 }
 
@@ -173,7 +187,7 @@ fn describe(args: &FlashArgs, device: Option<&Device>, made: &Made) -> String {
             text.push_str(&format!(
                 "\n  lost: {} {} ({content}, {})",
                 part.name,
-                part.label,
+                printable(&part.label),
                 human_size(part.size_bytes)
             ));
         }

@@ -1,7 +1,7 @@
 //! Verbs that make a whole disk: `nos image` and `nos flash`.
 
 use super::build::{self, Made};
-use super::disk::{generation, progress};
+use super::disk::{generation, on, progress};
 use super::Outcome;
 use crate::args::ImageArgs;
 use crate::context::Context;
@@ -9,10 +9,11 @@ use crate::failure::Failure;
 use crate::scratch::Scratch;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
-use nos_disk::{BlockDevice, FileDevice, NewDisk, PARTITION_ALIGN, Report};
+use nos_disk::{BlockDevice, FileDevice, NewDisk, PARTITION_ALIGN, Report, StateContent};
 use nos_formats::ext4;
 use nos_store::{Digest, Store};
 use serde::Serialize;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Label of the state file system.
@@ -38,19 +39,18 @@ impl Parts {
     }
 
     /// The layout that a system asks for.
-    pub(crate) fn layout(&self, system: &BuiltSystem) -> Result<NewDisk<'_>, Failure> {
-        let state_bytes = system.disk.state_bytes.map(|size| size.next_multiple_of(PARTITION_ALIGN));
-        Ok(NewDisk {
+    fn layout(&self, system: &BuiltSystem, state_content: Option<StateContent>) -> NewDisk<'_> {
+        NewDisk {
             esp_bytes: system.disk.esp_bytes,
-            state_bytes,
-            state_content: state_bytes.map(|size| self.state(size)).transpose()?,
+            state_bytes: state_bytes(system),
+            state_content,
             boot_loader: &self.boot_loader,
             seed: self.seed,
-        })
+        }
     }
 
     /// An empty state file system.
-    fn state(&self, size_bytes: u64) -> Result<nos_disk::StateContent, Failure> {
+    fn state(&self, size_bytes: u64) -> Result<StateContent, Failure> {
         let derive = |what: &str| -> [u8; 16] {
             let digest = Digest::of(&[what.as_bytes(), &self.seed].concat());
             std::array::from_fn(|i| digest.as_bytes()[i])
@@ -70,19 +70,33 @@ impl Parts {
         Ok(extents)
     }
 
-    /// Writes the disk.
+    /// Writes the disk to `device`, which messages call `path`.
     pub(crate) fn write(
         &self,
         context: &Context,
         made: &Made,
         device: &mut dyn BlockDevice,
+        path: &Path,
     ) -> Result<Report, Failure> {
         let Made { store, built, .. } = made;
-        let new = self.layout(&built.system)?;
+        let state = state_bytes(&built.system).map(|size| self.state(size)).transpose()?;
+        let new = self.layout(&built.system, state);
         let source = generation(store, &built.system, &self.uki, "", None);
-        let report = nos_disk::create(device, &new, &source, &mut progress(&context.shell))?;
+        let report = nos_disk::create(device, &new, &source, &mut progress(&context.shell));
         context.shell.clear();
-        Ok(report)
+        on(path, report.map_err(|error| match error {
+            // What the library says of a change to a disk that boots is wrong for a new one.
+            nos_disk::Error::Io { doing, source } => {
+                let remedy = match source.kind() {
+                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                        "free some space there or choose another place"
+                    }
+                    _ => "check the device with `dmesg`, then write all of it again",
+                };
+                format!("{doing} failed: {source}; {remedy}")
+            }
+            other => other.to_string(),
+        }))
     }
 
     /// Bytes that a disk needs to hold the system and `spare` bytes of further images.
@@ -92,8 +106,37 @@ impl Parts {
         spare: u64,
         sector_size: u32,
     ) -> Result<u64, Failure> {
-        Ok(nos_disk::minimum_size(&self.layout(system)?, &system.manifest.images, spare, sector_size)?)
+        let layout = self.layout(system, None);
+        Ok(nos_disk::minimum_size(&layout, &system.manifest.images, spare, sector_size)?)
     }
+
+    /// Refuses a disk of `size` bytes that is too small, and says by how much. `remedy` ends the
+    /// message.
+    pub(crate) fn check_size(
+        &self,
+        system: &BuiltSystem,
+        size: u64,
+        sector_size: u32,
+        remedy: &str,
+    ) -> Outcome {
+        let least = self.needed(system, 0, sector_size)?;
+        if size >= least {
+            return Ok(());
+        }
+        Err(Failure::failed(format_args!(
+            "a disk of {} is too small for {}: it needs {}, {} more ({} bytes); {remedy}",
+            human_size(size),
+            system.manifest.host,
+            human_size(least),
+            human_size(least - size),
+            least - size
+        )))
+    }
+}
+
+/// Bytes of the state partition, in whole units of partitions.
+fn state_bytes(system: &BuiltSystem) -> Option<u64> {
+    system.disk.state_bytes.map(|size| size.next_multiple_of(PARTITION_ALIGN))
 }
 
 #[derive(Serialize)]
@@ -137,7 +180,7 @@ pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
 }
 
 /// Finds out before the work whether a file can be written at `output`.
-fn check_place(output: &Path, force: bool) -> Outcome {
+pub(crate) fn check_place(output: &Path, force: bool) -> Outcome {
     let place = output.display();
     let wrong = |text: std::fmt::Arguments<'_>| Err(Failure::failed(text));
     match std::fs::metadata(output) {
@@ -173,24 +216,14 @@ pub(crate) fn write_image(
     let size = match size {
         None => parts.needed(system, system.disk.spare_bytes, sector_size)?,
         Some(size) => {
-            let least = parts.needed(system, 0, sector_size)?;
-            if size < least {
-                return Err(Failure::failed(format_args!(
-                    "a disk of {} is too small for {}: it needs {}, {} more ({} bytes); give a \
-                     larger --size or leave it out",
-                    human_size(size),
-                    system.manifest.host,
-                    human_size(least),
-                    human_size(least - size),
-                    least - size
-                )));
-            }
+            let remedy = "give a larger --size or leave it out";
+            parts.check_size(system, size, sector_size, remedy)?;
             size
         }
     };
     let scratch = beside(output);
     let mut device = FileDevice::create(scratch.path(), size, sector_size)?;
-    let report = parts.write(context, made, &mut device)?;
+    let report = parts.write(context, made, &mut device, output)?;
     std::fs::rename(scratch.path(), output).map_err(|error| {
         Failure::failed(format_args!("{} cannot be written: {error}; choose another place", output.display()))
     })?;

@@ -1,7 +1,7 @@
 //! `nos run`: the real disk, booted here.
 
 use super::build::{self, Made};
-use super::image::write_image;
+use super::image::{check_place, write_image};
 use super::{Outcome, disk};
 use crate::args::{Accel, RunArgs};
 use crate::context::Context;
@@ -18,6 +18,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -72,6 +74,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     if path.exists() {
         disk::on(path, Disk::open(&mut FileDevice::open_read_only(path)?).map(drop))?;
     } else {
+        check_place(path, false)?;
         write_image(context, &made, path, None, SECTOR_SIZE)?;
     }
     let vm = &built.system.machine;
@@ -90,16 +93,21 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     drop(own);
     let signals = HeldSignals::hold();
     say(context, &project.system()?.host, &built.system, &machine, path)?;
-    let console = show_console(&machine, context.shell.json());
-    let ended = wait(context, &mut machine, &signals)?;
+    let gone = Arc::new(AtomicBool::new(false));
+    let console = show_console(&machine, context.shell.json(), &gone);
+    // One Ctrl-C may end the reader as well, and must not count twice.
+    let asked = || signals.count().max(usize::from(gone.load(Ordering::Relaxed)));
+    let ended = wait(context, &mut machine, asked)?;
     let _ = console.join();
     finish(context, &ended, &machine)
 }
 
 /// Copies the guest's console, which is data, to standard output; beside JSON it is talk. The
-/// guest gets no input: there is nothing in it that would read it.
-fn show_console(machine: &Vm, json: bool) -> JoinHandle<()> {
+/// guest gets no input: there is nothing in it that would read it. Sets `gone` where nobody reads
+/// what it says any more.
+fn show_console(machine: &Vm, json: bool, gone: &Arc<AtomicBool>) -> JoinHandle<()> {
     let lines = machine.console().lines();
+    let gone = Arc::clone(gone);
     std::thread::spawn(move || {
         for line in lines {
             let written = match json {
@@ -107,21 +115,27 @@ fn show_console(machine: &Vm, json: bool) -> JoinHandle<()> {
                 false => writeln!(std::io::stdout(), "{line}"),
             };
             if written.is_err() {
+                gone.store(true, Ordering::Relaxed);
                 return;
             }
         }
     })
 }
 
-/// Waits for the machine to end. The first Ctrl-C presses its power button, so that nothing it
-/// was asked to keep is lost; the second pulls the plug.
-fn wait(context: &Context, machine: &mut Vm, signals: &HeldSignals) -> Result<Ended, Failure> {
+/// Waits for the machine to end. The first of `asked` (Ctrl-C, or nobody who reads the console)
+/// presses its power button, so that nothing it was asked to keep is lost; the second pulls the
+/// plug.
+fn wait(
+    context: &Context,
+    machine: &mut Vm,
+    asked: impl Fn() -> usize,
+) -> Result<Ended, Failure> {
     let mut pressed: Option<Instant> = None;
     loop {
         if let Some(ended) = machine.wait(GLANCE)? {
             return Ok(ended);
         }
-        match (signals.count(), pressed) {
+        match (asked(), pressed) {
             (0, _) => {}
             (1, None) => {
                 context.shell.status("Stopping", "the machine; Ctrl-C again pulls the plug");
