@@ -47,20 +47,28 @@ impl Phase {
         device: &mut dyn BlockDevice,
         report: &mut Report,
     ) -> Result<(), Error> {
+        self.for_each_run(|offset, bytes| write(device, offset, bytes, report))
+    }
+
+    /// Gives every run of neighbouring writes as one.
+    pub(crate) fn for_each_run(
+        &self,
+        mut give: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut run: (u64, Vec<u8>) = (0, Vec::new());
         for (offset, bytes) in &self.writes {
             if run.0 + run.1.len() as u64 != *offset || run.1.len() + bytes.len() > MAX_RUN {
-                write(device, run.0, &run.1, report)?;
+                give(run.0, &run.1)?;
                 run = (*offset, Vec::new());
             }
             if run.1.is_empty() && bytes.len() > MAX_RUN {
-                write(device, *offset, bytes, report)?;
+                give(*offset, bytes)?;
                 run = (*offset + bytes.len() as u64, Vec::new());
             } else {
                 run.1.extend_from_slice(bytes);
             }
         }
-        write(device, run.0, &run.1, report)
+        give(run.0, &run.1)
     }
 
     /// Takes over the writes of another phase.

@@ -4,7 +4,7 @@ use crate::commit::{OnProgress, Phase, flush, forget, read_back};
 use crate::disk::{POINTER, State, geometry};
 use crate::entry::{self, ENTRIES};
 use crate::identity::Identity;
-use crate::install::{check_source, content};
+use crate::install::{check_source, content, put_backup};
 use crate::layout::{self, PARTITION_ALIGN, guid};
 use crate::pointer::{Fields, LETTERS, Pointer};
 use crate::{BlockDevice, Error, GenerationSource, ImageSource, Report, Shortage, image};
@@ -90,14 +90,17 @@ pub fn create(
         image::copy(device, &partition, source, &mut report, &mut *progress)?;
         report.images_written.push(source.image.name.clone());
     }
-    for (offset, bytes) in &plan.content {
-        image::write_sparse(device, *offset, bytes, &mut report)?;
-    }
+    plan.content
+        .for_each_run(|offset, bytes| image::write_sparse(device, offset, bytes, &mut report))?;
     flush(device, &mut report)?;
     plan.head.run(device, &mut report)?;
 
     forget(device)?;
-    read_back(device, &[&plan.head], "partition table")?;
+    read_back(
+        device,
+        &[&plan.content, &plan.head],
+        "boot files, state or partition table",
+    )?;
     for (source, number) in source.images.iter().zip(&plan.image_partitions) {
         let partition = partition(&plan.table, *number)?;
         crate::install::read_back_image(device, &partition, &source.image)?;
@@ -117,7 +120,7 @@ struct Plan {
     /// Partition number of each image.
     image_partitions: Vec<usize>,
     /// Written in any order before the head.
-    content: Vec<(u64, Vec<u8>)>,
+    content: Phase,
     /// The first sectors: what makes it a disk.
     head: Phase,
 }
@@ -172,23 +175,16 @@ impl Plan {
         }
         table.check()?;
 
-        let mut content = Vec::new();
+        let mut content = Phase::default();
         let esp = format_esp(new, source, &identity, esp_bytes, sector_size)?;
-        content.extend(
-            esp.into_iter()
-                .map(|w| (PARTITION_ALIGN + w.offset, w.bytes)),
-        );
+        content.put_all(PARTITION_ALIGN, esp);
         if let Some((start, bytes)) = state {
             let cleared = || vec![(0, vec![0; PARTITION_ALIGN.min(bytes) as usize])];
-            let extents = new.state_content.clone().unwrap_or_else(cleared);
-            content.extend(
-                extents
-                    .into_iter()
-                    .map(|(offset, bytes)| (start + offset, bytes)),
-            );
+            for (offset, extent) in new.state_content.clone().unwrap_or_else(cleared) {
+                content.put(start + offset, extent);
+            }
         }
-        content.push((table.backup_array_lba() * sector, table.encode_array()));
-        content.push((table.backup_lba * sector, table.encode_backup()));
+        put_backup(&mut content, &table);
         let mut head = Phase::default();
         head.put(
             0,

@@ -63,7 +63,8 @@ pub(crate) fn copy(
     }
 }
 
-/// Writes sectors; on a device that is known to be zero, only those that are not.
+/// Writes sectors. Long runs of zeros are left out on a device that is known to be zero, and
+/// cleared in its fastest way on any other.
 pub(crate) fn write_sparse(
     device: &mut dyn BlockDevice,
     offset: u64,
@@ -71,26 +72,41 @@ pub(crate) fn write_sparse(
     report: &mut Report,
 ) -> Result<(), Error> {
     const BLOCK: usize = 4096;
-    if !device.starts_zeroed() {
-        return write(device, offset, bytes, report);
-    }
-    let is_zero = |block: &[u8]| block.iter().all(|byte| *byte == 0);
-    let mut start = 0;
-    while start < bytes.len() {
-        let block_end = |at: usize| (at + BLOCK).min(bytes.len());
-        if is_zero(&bytes[start..block_end(start)]) {
-            start = block_end(start);
+    let least = if device.starts_zeroed() {
+        BLOCK
+    } else {
+        LONG_RUN
+    };
+    let mut data = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let zeros = bytes[at..].iter().take_while(|byte| **byte == 0).count();
+        let zeros = if at + zeros == bytes.len() {
+            zeros
+        } else {
+            zeros - zeros % BLOCK
+        };
+        if zeros < least {
+            at = (at + zeros.max(BLOCK)).min(bytes.len());
             continue;
         }
-        let mut end = block_end(start);
-        while end < bytes.len() && !is_zero(&bytes[end..block_end(end)]) {
-            end = block_end(end);
+        write(device, offset + data as u64, &bytes[data..at], report)?;
+        if !device.starts_zeroed() {
+            device
+                .write_zeroes(offset + at as u64, zeros as u64)
+                .map_err(|source| Error::Io {
+                    doing: "clearing the disk",
+                    source,
+                })?;
         }
-        write(device, offset + start as u64, &bytes[start..end], report)?;
-        start = end;
+        at += zeros;
+        data = at;
     }
-    Ok(())
+    write(device, offset + data as u64, &bytes[data..], report)
 }
+
+/// Zeros that are worth a request of their own.
+const LONG_RUN: usize = 64 << 10;
 
 /// Checks an image on the disk against its root hash, block by block.
 pub(crate) fn check(

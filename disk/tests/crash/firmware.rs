@@ -6,22 +6,23 @@ use fatfs::{FileSystem, FsOptions};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::sync::LazyLock;
 
 /// What a machine started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Booted {
+pub(crate) struct Booted {
     /// File name of the boot entry.
-    pub entry: String,
+    pub(crate) entry: String,
     /// SHA-256 of the kernel image that was loaded.
-    pub uki: [u8; 32],
+    pub(crate) uki: [u8; 32],
     /// Byte ranges of partitions by PARTUUID as stored, from the primary table: where Linux looks.
-    pub partitions: BTreeMap<[u8; 16], (u64, u64)>,
+    pub(crate) partitions: BTreeMap<[u8; 16], (u64, u64)>,
     /// Names of all entries that the menu offers, newest first.
-    pub menu: Vec<String>,
+    pub(crate) menu: Vec<String>,
 }
 
 /// Switches the machine on. Firmware may repair partition tables, as EDK2 does.
-pub fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String> {
+pub(crate) fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String> {
     let partitions = partitions(disk, sector_size)?;
     let esp = partitions
         .iter()
@@ -78,7 +79,7 @@ pub fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String> {
             menu.push((version.parse().unwrap_or(0), name, path));
         }
     }
-    menu.sort_by(|a, b| b.0.cmp(&a.0));
+    menu.sort_by_key(|entry| std::cmp::Reverse(entry.0));
     let config = read("loader/loader.conf")?;
     let default = lines(&config)
         .into_iter()
@@ -194,16 +195,14 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// CRC-32, bit by bit, so that nothing is shared with the code under test; four bits at a time.
+/// CRC-32 by a table of its own, so that nothing is shared with the code under test.
 fn crc(bytes: &[u8]) -> u32 {
-    let mut table = [0u32; 16];
-    for (n, slot) in table.iter_mut().enumerate() {
-        *slot = (0..4).fold(n as u32, |v, _| (v >> 1) ^ (0xEDB8_8320 * (v & 1)));
-    }
-    let step = |crc: u32, nibble: u32| (crc >> 4) ^ table[((crc ^ nibble) & 15) as usize];
-    !bytes.iter().fold(u32::MAX, |crc, byte| {
-        step(step(crc, u32::from(*byte) & 15), u32::from(*byte) >> 4)
-    })
+    static TABLE: LazyLock<[u32; 256]> = LazyLock::new(|| {
+        std::array::from_fn(|n| (0..8).fold(n as u32, |v, _| (v >> 1) ^ (0xEDB8_8320 * (v & 1))))
+    });
+    let table: &[u32; 256] = &TABLE;
+    let step = |crc: u32, byte: &u8| (crc >> 8) ^ table[((crc ^ u32::from(*byte)) & 255) as usize];
+    !bytes.iter().fold(u32::MAX, step)
 }
 
 /// Keys and values of a configuration file: `#` begins a comment, blanks separate.

@@ -10,10 +10,9 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 
 /// A command applied to a disk.
-pub struct Case {
-    pub name: &'static str,
-    pub before: MemoryDevice,
-    pub operations: Vec<Operation>,
+pub(crate) struct Case {
+    pub(crate) before: MemoryDevice,
+    pub(crate) operations: Vec<Operation>,
     sector_size: u32,
     /// What boots, and the generations, before and after.
     old: Expected,
@@ -54,8 +53,7 @@ impl SectorSize for MemoryDevice {
 }
 
 impl Case {
-    pub fn new(
-        name: &'static str,
+    pub(crate) fn new(
         before: MemoryDevice,
         after: MemoryDevice,
         operations: Vec<Operation>,
@@ -68,7 +66,6 @@ impl Case {
             .position(|w| w == needle)
             .unwrap();
         Self {
-            name,
             sector_size: before.sector_size_usize() as u32,
             old: Expected::of(&before),
             new: Expected::of(&after),
@@ -79,10 +76,11 @@ impl Case {
         }
     }
 
-    /// Visits every state that cutting `operations` off can leave.
-    pub fn visit(
+    /// Visits every state that cutting `operations` off can leave, from the segment `from` on.
+    pub(crate) fn visit(
         &self,
         operations: &[Operation],
+        from: usize,
         judge: &mut Judge<'_>,
     ) -> Result<Visited, String> {
         let segments = replay::segments(operations, self.sector_size as usize);
@@ -90,7 +88,7 @@ impl Case {
         // The pointer and the primary header may tear at any byte.
         let header = u64::from(self.sector_size);
         let decides = |offset| offset == self.pointer || offset == header;
-        replay::visit_all(&mut disk, &segments, &decides, &mut |disk, crash| {
+        replay::visit_all(&mut disk, &segments, from, &decides, &mut |disk, crash| {
             judge.judge(disk, crash)
         })
     }
@@ -115,7 +113,7 @@ impl Case {
 }
 
 /// Judges states of one case and counts.
-pub struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     case: &'a Case,
     images: BTreeMap<[u8; 16], &'a [u8]>,
     kernels: BTreeMap<[u8; 32], &'a System>,
@@ -123,11 +121,11 @@ pub struct Judge<'a> {
     /// Not there for a judge that only looks at each state.
     sample: Option<Sample>,
     /// States from which the next command was carried out.
-    pub recovered: usize,
+    pub(crate) recovered: usize,
     /// States that a second cut during that command can leave.
-    pub second: usize,
+    pub(crate) second: usize,
     /// States shown to outside tools.
-    pub outside: usize,
+    pub(crate) outside: usize,
 }
 
 /// Bytes at either end of a disk that hold partition tables.
@@ -155,7 +153,7 @@ const FULL: Sample = Sample {
 
 impl<'a> Judge<'a> {
     /// With recovery and outside tools.
-    pub fn new(case: &'a Case) -> Self {
+    pub(crate) fn new(case: &'a Case) -> Self {
         Self {
             images: case.images(),
             kernels: case.kernels(),
@@ -173,7 +171,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Only what needs one look at the state.
-    pub fn quick(case: &'a Case) -> Self {
+    pub(crate) fn quick(case: &'a Case) -> Self {
         Self {
             sample: None,
             ..Self::new(case)
@@ -367,7 +365,7 @@ impl<'a> Judge<'a> {
         }
         let (_, operations) = device.into_parts();
         let segments = replay::segments(&operations, sector_size as usize);
-        let visited = replay::visit_all(&mut bytes, &segments, &|_| false, &mut |disk, _| {
+        let visited = replay::visit_all(&mut bytes, &segments, 0, &|_| false, &mut |disk, _| {
             let again = self.in_place(disk, |disk| firmware::boot(disk, sector_size as usize))?;
             if (&again.entry, &again.uki) != (&booted.entry, &booted.uki) {
                 return Err(format!("after a second cut {} boots", again.entry));
@@ -410,12 +408,12 @@ impl<'a> Judge<'a> {
                 return Err(format!("fsck.fat says: {line}\n{text}"));
             }
         }
-        if self.case.sector_size == 512 {
-            if let Some((_, text)) = tool(device.bytes(), "sgdisk", &["-v", "DISK"]) {
-                let stale = text.contains("partition table") && text.contains("doesn't match");
-                if !text.contains("No problems found") && !stale && !text.contains("Identified") {
-                    return Err(format!("sgdisk says:\n{text}"));
-                }
+        if self.case.sector_size == 512
+            && let Some((_, text)) = tool(device.bytes(), "sgdisk", &["-v", "DISK"])
+        {
+            let stale = text.contains("partition table") && text.contains("doesn't match");
+            if !text.contains("No problems found") && !stale && !text.contains("Identified") {
+                return Err(format!("sgdisk says:\n{text}"));
             }
         }
         Ok(())
