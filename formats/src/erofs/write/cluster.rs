@@ -239,7 +239,7 @@ impl ZstdEncoder {
             } else {
                 below *= 2;
             }
-            let target = if size > room {
+            let target = if size > room || size < room - room / 8 {
                 room
             } else if up - size <= BLOCK_SIZE / 2 || down == 0 {
                 up

@@ -155,7 +155,8 @@ impl<C: Content> Work<'_, '_, C> {
         let small = |&index: &usize| {
             options.fragments && file_size(&self.inodes[index]) <= u64::from(options.cluster_bytes)
         };
-        let (small, large): (Vec<usize>, Vec<usize>) = files.iter().partition(|i| small(i));
+        let (mut small, large): (Vec<usize>, Vec<usize>) = files.iter().partition(|i| small(i));
+        small.sort_by_key(|&index| likeness(self.inodes[index].path.name()));
         let mut packed = self.compress_files(&large, options.fragments)?;
         packed.extend(small.into_iter().map(|inode| Piece {
             inode,
@@ -324,6 +325,13 @@ impl<C: Content> Work<'_, '_, C> {
     fn read(&self, inode: usize, from: u64, buffer: &mut [u8]) -> Result<(), WriteError> {
         read(&self.inodes[inode], from, buffer)
     }
+}
+
+/// Files that sort together by this are likely to have bytes in common: the same extension, then
+/// the same name in several folders (`copyright`, `changelog.gz`, translations).
+fn likeness(name: &[u8]) -> (&[u8], &[u8]) {
+    let dot = name.iter().rposition(|&b| b == b'.').unwrap_or(name.len());
+    (&name[dot..], &name[..dot])
 }
 
 /// A stream whose segments are arriving.
