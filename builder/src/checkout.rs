@@ -31,7 +31,8 @@ pub fn checkout(store: &Store, digest: &Digest) -> Result<PathBuf, BuildError> {
         fs::remove_dir_all(&scratch).map_err(|e| trouble(&scratch, e))?;
     }
     let tree = store.read_tree(digest)?;
-    let filled = fill(store, &tree, &scratch);
+    // After a power cut a folder with its name must not hold files without their bytes.
+    let filled = fill(store, &tree, &scratch).and_then(|()| sync(&base));
     if let Err(error) = filled {
         // What was made so far is of no use to anyone.
         let _ = fs::remove_dir_all(&scratch);
@@ -46,6 +47,12 @@ pub fn checkout(store: &Store, digest: &Digest) -> Result<PathBuf, BuildError> {
         }
         Err(error) => Err(trouble(&folder, error)),
     }
+}
+
+/// Waits until everything on the file system that holds `folder` has outlasted a power cut.
+fn sync(folder: &Path) -> Result<(), BuildError> {
+    let opened = fs::File::open(folder).map_err(|e| trouble(folder, e))?;
+    rustix::fs::syncfs(&opened).map_err(|e| trouble(folder, e.into()))
 }
 
 fn fill(store: &Store, tree: &Tree<Blob>, folder: &Path) -> Result<(), BuildError> {

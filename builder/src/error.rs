@@ -54,7 +54,7 @@ pub enum BuildError {
         name: &'static str,
     },
     /// A package lacks a file it is used for.
-    #[error("package {package} has no {path}; run `nos update {package}` or name another package")]
+    #[error("package {package} has no {path}; run `nos update SPEC {package}` or name another package")]
     NotInPackage {
         /// Package.
         package: String,
@@ -62,11 +62,11 @@ pub enum BuildError {
         path: String,
     },
     /// An image or boot file could not be written.
-    #[error("{what} could not be written: {reason}")]
+    #[error("{what} could not be made: {reason}")]
     Format {
         /// What was being written.
         what: &'static str,
-        /// Why.
+        /// Why, and what to do.
         reason: String,
     },
     /// Reading or writing a scratch file failed.

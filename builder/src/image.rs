@@ -3,10 +3,10 @@
 use crate::compose::output_tree;
 use crate::error::BuildError;
 use crate::realise::Builder;
-use nos_formats::erofs::{self, Compression, Content, Options};
+use nos_formats::erofs::{self, Compression, Content, Options, WriteError};
 use nos_formats::verity::{self, Salt};
 use nos_manifest::Image;
-use nos_store::{ActionResult, Blob, ObjectWriter, Output, Store};
+use nos_store::{ActionResult, Blob, ObjectWriter, Output, Store, StoreError};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -44,8 +44,7 @@ pub(crate) fn image(
         object: store.object_writer()?,
         verity: verity::Builder::new(Salt::default()).threads(builder.jobs),
     };
-    erofs::write(&tree, &options, &mut spool, &mut out)
-        .map_err(|e| BuildError::Format { what: "the image's file system", reason: e.to_string() })?;
+    erofs::write(&tree, &options, &mut spool, &mut out).map_err(file_system_error)?;
     let Tee { mut object, verity } = out;
     let area = verity
         .finish()
@@ -63,6 +62,18 @@ pub(crate) fn image(
     let mut result = ActionResult::with_output("image", Output::Object(blob));
     result.facts.insert("image".into(), serde_json::to_string(&description)?);
     Ok(result)
+}
+
+/// What stopped the writer; where that is the store, what the store says.
+fn file_system_error(error: WriteError) -> BuildError {
+    let format = |reason: String| BuildError::Format { what: "the image's file system", reason };
+    match error {
+        WriteError::Output(error) => match error.downcast::<StoreError>() {
+            Ok(error) => error.into(),
+            Err(error) => format(WriteError::Output(error).to_string()),
+        },
+        other => format(other.to_string()),
+    }
 }
 
 /// Everything written goes to the store and into the hash tree.

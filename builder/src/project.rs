@@ -140,8 +140,12 @@ impl Target {
             _ => (argument, None),
         };
         let path = if path.is_empty() { PathBuf::from(".") } else { PathBuf::from(path) };
-        let metadata =
-            std::fs::metadata(&path).map_err(|_| ProjectError::NotFound { path: path.clone() })?;
+        let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                ProjectError::NotFound { path: path.clone() }
+            }
+            _ => ProjectError::Io { action: "look at", path: path.clone(), error },
+        })?;
         if !metadata.is_dir() {
             return Ok(Self { spec: path, host });
         }

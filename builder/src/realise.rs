@@ -1,7 +1,7 @@
 //! Realise: run the actions of a [`Plan`] whose results the store does not hold.
 //!
 //! Actions run side by side on the given number of threads as soon as their inputs are there.
-//! One failing action stops those that need it; what already runs is finished and kept.
+//! After the first that fails none is started; what already runs is finished and kept.
 
 use crate::error::BuildError;
 use crate::events::{Event, Observer};

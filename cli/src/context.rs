@@ -29,7 +29,8 @@ impl Context {
     /// Reads the environment.
     pub(crate) fn from_environment(global: Global) -> Self {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
-        let store = global.store.or_else(|| {
+        let given = global.store.filter(|path| !path.as_os_str().is_empty());
+        let store = given.or_else(|| {
             let data = set("XDG_DATA_HOME")
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
