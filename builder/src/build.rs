@@ -1,6 +1,8 @@
 //! A build from end to end: look at what is there, fetch what is missing, run what must run, keep
 //! the result alive.
 
+pub use crate::compose::Composition;
+use crate::compose::composition;
 use crate::debian::{self, Environment};
 use crate::error::BuildError;
 use crate::events::Observer;
@@ -126,6 +128,30 @@ impl Session<'_> {
         self.keep(system, &plan, &all)?;
         let ran = all.values().filter(|r| r.fate == Fate::Built).count();
         Ok(Built { digest, system: described, ran })
+    }
+
+    /// How the root of each image is put together, by image name. Everything it stands on must be
+    /// in the store, as it is after a build.
+    ///
+    /// # Errors
+    /// [`BuildError::MissingOutput`] where something has not been built.
+    pub fn compositions(
+        &self,
+        system: &System,
+        lock: &Lock,
+    ) -> Result<BTreeMap<String, Composition>, BuildError> {
+        let plan = plan(system, lock)?;
+        let builder = self.builder();
+        let known = survey(&builder, &plan)?;
+        let mut compositions = BTreeMap::new();
+        for (_, action) in plan.iter() {
+            let Work::Compose(parts) = &action.work else { continue };
+            let inputs = action.inputs.iter().map(|id| known.get(id).map(|r| &r.result));
+            let inputs: Option<Vec<_>> = inputs.collect();
+            let inputs = inputs.ok_or(BuildError::MissingOutput { name: "tree" })?;
+            compositions.insert(parts.image.clone(), composition(&builder, parts, &inputs)?);
+        }
+        Ok(compositions)
     }
 
     /// Copies the pinned packages that `from` holds, so that a second store needs no network.

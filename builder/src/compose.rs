@@ -4,7 +4,7 @@
 use crate::error::BuildError;
 use crate::events::Event;
 use crate::realise::Builder;
-use crate::trim::{self, Glob, Request, TrimError};
+use crate::trim::{self, Glob, Reach, Request, TrimError};
 use crate::work::{Compose, User};
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_store::{ActionResult, Blob, Output, Store};
@@ -22,16 +22,52 @@ const MAX_SYMLINKS: usize = 40;
 /// Owner and group of what nobody else owns.
 const NOBODY: u32 = 65_534;
 
+/// The root of an image, and how it came about.
+#[derive(Debug, Clone)]
+pub struct Composition {
+    /// Everything that is in the image.
+    pub tree: Tree<Blob>,
+    /// Path → package, for what packages brought (also for what was left out).
+    pub owners: BTreeMap<TreePath, String>,
+    /// Why each file stays; `None` where the image is not trimmed.
+    pub reach: Option<Reach>,
+}
+
 /// Composes a root; see [`crate::work::Work::Compose`].
 ///
 /// # Errors
-/// [`BuildError`] where packages clash, a declared path cannot be placed, or a service's
-/// program or a library it needs is in no package.
+/// As [`composition`].
 pub(crate) fn compose(
     builder: &Builder<'_>,
     parts: &Compose,
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
+    let Composition { tree, reach, .. } = composition(builder, parts, inputs)?;
+    for warning in reach.iter().flat_map(|reach| warnings(&parts.image, reach)) {
+        builder.observer.event(Event::Warning(&warning));
+    }
+    let digest = builder.store.add_tree(&tree)?;
+    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+}
+
+/// What a person should know of a trimmed image.
+fn warnings(image: &str, reach: &Reach) -> impl Iterator<Item = String> {
+    let globs = reach.unused_globs.iter().map(move |glob| {
+        format!("image {image}: keep = {glob:?} matches nothing; correct it or leave it out")
+    });
+    globs.chain(reach.missing.iter().map(move |missing| format!("image {image}: {missing}")))
+}
+
+/// Puts a root together without storing it.
+///
+/// # Errors
+/// [`BuildError`] where packages clash, a declared path cannot be placed, or a service's
+/// program or a library it needs is in no package.
+pub(crate) fn composition(
+    builder: &Builder<'_>,
+    parts: &Compose,
+    inputs: &[&ActionResult],
+) -> Result<Composition, BuildError> {
     let store = builder.store;
     let (packages, sources) = inputs.split_at(parts.packages.len().min(inputs.len()));
     let mut trees = Vec::new();
@@ -50,15 +86,12 @@ pub(crate) fn compose(
     for (path, target) in &parts.links {
         root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
     }
-    if parts.trim {
-        root.trim(builder, parts, &merged.owners)?;
-    }
+    let reach = match parts.trim {
+        true => Some(root.trim(store, parts, &merged.owners)?),
+        false => None,
+    };
     root.tree.check_links()?;
-    let digest = store.add_tree(&root.tree)?;
-    Ok(ActionResult {
-        outputs: [("tree".to_string(), Output::Tree(digest))].into(),
-        facts: Default::default(),
-    })
+    Ok(Composition { tree: root.tree, owners: merged.owners, reach })
 }
 
 /// The digest of a tree among an action's outputs.
@@ -175,10 +208,10 @@ impl Root {
     /// Leaves out what no service can reach and the spec does not name.
     fn trim(
         &mut self,
-        builder: &Builder<'_>,
+        store: &Store,
         parts: &Compose,
         owners: &BTreeMap<TreePath, String>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Reach, BuildError> {
         let paths = |list: &[String]| list.iter().map(TreePath::new).collect::<Result<Vec<_>, _>>();
         let programs = paths(&parts.entry_points)?;
         let library_path = paths(&parts.library_path)?;
@@ -193,21 +226,10 @@ impl Root {
             library_path: &library_path,
         };
         let reach = trim::reach(&self.tree, &request, |blob: &Blob| {
-            std::fs::File::open(builder.store.object_path(&blob.digest))
+            std::fs::File::open(store.object_path(&blob.digest))
         })?;
-        for glob in &reach.unused_globs {
-            let text = format!(
-                "image {}: keep = {glob:?} matches nothing; correct it or leave it out",
-                parts.image
-            );
-            builder.observer.event(Event::Warning(&text));
-        }
-        for missing in &reach.missing {
-            let text = format!("image {}: {missing}", parts.image);
-            builder.observer.event(Event::Warning(&text));
-        }
         reach.apply(&mut self.tree);
-        Ok(())
+        Ok(reach)
     }
 
     /// Follows symbolic links inside the tree, as a kernel would with this tree as its root.

@@ -98,12 +98,47 @@ pub(crate) enum Verb {
     Store(StoreVerb),
     /// Say whether this machine can build, run and flash
     Doctor,
+    /// Show where the bytes of a system are
+    Tree(TreeArgs),
+    /// Say why a file or a package is in a system
+    Why(WhyArgs),
+    /// Show what differs between the systems of two specs
+    Diff(DiffArgs),
     /// Explain a message's code, a block or an attribute
     Explain(ExplainArgs),
     /// Write a first spec that boots
     Init(InitArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TreeArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Levels of folders to show
+    #[arg(short, long, value_name = "N", default_value = "2")]
+    pub(crate) depth: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// Spec file, FILE#HOST, or a folder with one spec
+    #[arg(value_name = "SPEC")]
+    pub(crate) spec: String,
+    /// Absolute path in an image, or a package
+    #[arg(value_name = "WHAT")]
+    pub(crate) what: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// Spec before
+    #[arg(value_name = "BEFORE")]
+    pub(crate) before: String,
+    /// Spec after
+    #[arg(value_name = "AFTER")]
+    pub(crate) after: String,
 }
 
 #[derive(Debug, Args)]

@@ -36,7 +36,8 @@ pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, 
     Ok(Made { store, project, built })
 }
 
-fn session<'a>(context: &'a Context, store: &'a Store, project: &'a Project) -> Session<'a> {
+/// Where and how this run builds.
+pub(crate) fn session<'a>(context: &'a Context, store: &'a Store, project: &'a Project) -> Session<'a> {
     Session { store, folder: &project.folder, jobs: context.jobs, observer: &context.shell }
 }
 

@@ -8,6 +8,7 @@ mod explain;
 mod flash;
 mod fmt;
 mod image;
+mod inspect;
 pub(crate) mod lock;
 mod run;
 mod store;
@@ -39,6 +40,9 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Gc(args) => disk::gc(context, &args),
         Verb::Store(verb) => store::run(context, verb),
         Verb::Doctor => doctor::run(context),
+        Verb::Tree(args) => inspect::tree(context, &args),
+        Verb::Why(args) => inspect::why(context, &args),
+        Verb::Diff(args) => inspect::diff(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Init(args) => explain::init(context, &args),
         Verb::Completions(args) => explain::completions(&args),
