@@ -404,25 +404,37 @@ fn a_full_file_system_is_told_and_leaves_a_store_that_verifies() {
     if !rustix::process::geteuid().is_root() {
         return skip("only root can mount a small file system");
     }
-    let mounted = Mounted::new(&full, "8m");
-    let Some(_mounted) = mounted else { return skip("tmpfs cannot be mounted here") };
     // All packages are there, so that no network is needed to come to the end of the space.
     let lock = std::fs::read_to_string(at.join("nos.lock")).unwrap();
     let lock = nos_specs::lock::Lock::parse(&lock).unwrap();
     let mirror = at.join("mirror");
+    let mut packages = 0;
     for package in lock.packages.values() {
         let (first, rest) = package.sha256.split_at(2);
         let path = mirror.join(&package.path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        if std::fs::copy(store.join("objects").join(first).join(rest), path).is_err() {
-            return skip("the store no longer holds the packages themselves");
-        }
+        // Of the kernel's two packages one is but a name, and never fetched.
+        packages += std::fs::copy(store.join("objects").join(first).join(rest), path).unwrap_or(0);
+    }
+    if packages < 1 << 20 {
+        return skip("the store no longer holds the packages themselves");
     }
     let (full, mirror) = (full.to_str().unwrap(), mirror.to_str().unwrap());
-    let said = run(at, &["build", "--store", full, "--mirror", mirror]);
-    said.expect(1, &["No space left on device", "free some space there"]);
-    let said = run(at, &["store", "verify", "--store", full, "--json"]);
-    assert_eq!((said.code, &said.json()["problems"]), (Some(0), &0.into()), "{said:#?}");
+    // Fetching, unpacking, picking modules and the last file come to the end of it.
+    for size in ["8m", "48m", "74m", "84m"] {
+        let Some(_mounted) = Mounted::new(Path::new(full), size) else {
+            return skip("tmpfs cannot be mounted here");
+        };
+        let said = run(at, &["build", "--store", full, "--mirror", mirror]);
+        if said.code == Some(0) && size == "84m" {
+            return skip("packages have become small: choose other sizes");
+        }
+        said.expect(1, &["No space left on device", "free some space there"]);
+        assert!(!said.err.contains("report this"), "{}", said.err);
+        let said = run(at, &["store", "verify", "--store", full, "--json"]);
+        assert_eq!((said.code, &said.json()["problems"]), (Some(0), &0.into()), "{said:#?}");
+    }
+    let Some(_mounted) = Mounted::new(Path::new(full), "8m") else { return };
     // The same for a disk image: no part of it stays behind.
     let store = store.to_str().unwrap();
     let said = run(at, &["image", "-o", "full/disk.img", "--store", store, "--offline"]);
@@ -430,8 +442,7 @@ fn a_full_file_system_is_told_and_leaves_a_store_that_verifies() {
         1,
         &["error: full/disk.img: ", "No space left on device", "free some space there or choose"],
     );
-    assert!(std::fs::read_dir(full).unwrap().all(|e| !e.unwrap().path().ends_with("part")));
-    assert!(!Path::new(full).join("disk.img").exists());
+    assert_eq!(std::fs::read_dir(full).unwrap().count(), 0, "a part of the image stays behind");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From a stored `.deb` to a stored tree, once ever for each package.
 
 use super::error::DebianError;
-use nos_formats::deb::{self, Limits};
+use nos_formats::deb::{self, DebError, Limits};
 use nos_formats::tree::TreePath;
 use nos_store::{ActionKey, ActionResult, Blob, Digest, KeyBuilder, Output, Store, StoreError};
 use std::io::{BufReader, Read};
@@ -52,10 +52,7 @@ pub fn unpack_anew(
         store.add_reader(content)
     };
     let unpacked = deb::unpack(&mut file, &Limits::default(), &mut keep);
-    let (control, tree) = unpacked.map_err(|error| DebianError::Unpack {
-        package: name.to_owned(),
-        reason: error.to_string(),
-    })?;
+    let (control, tree) = unpacked.map_err(|error| unpack_error(name, error))?;
     let tree = store.add_tree(&tree)?;
     let mut result = ActionResult::with_output(TREE_OUTPUT, Output::Tree(tree));
     for (fact, value) in [
@@ -66,4 +63,22 @@ pub fn unpack_anew(
         result.facts.insert(fact.to_owned(), value.to_owned());
     }
     Ok(result)
+}
+
+/// Where the store is what failed, that is no fault of the package.
+fn unpack_error(name: &str, error: DebError) -> DebianError {
+    let reason = error.to_string();
+    match error {
+        DebError::Sink { source, .. } => match source.downcast::<StoreError>() {
+            Ok(error) => (*error).into(),
+            Err(_) => DebianError::Unpack {
+                package: name.to_owned(),
+                reason,
+            },
+        },
+        _ => DebianError::Unpack {
+            package: name.to_owned(),
+            reason,
+        },
+    }
 }
