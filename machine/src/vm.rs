@@ -12,6 +12,7 @@ use crate::toolbox::Toolbox;
 use serde_json::json;
 use std::fs::File;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -87,8 +88,12 @@ impl Vm {
         } else {
             (Stdio::inherit(), Stdio::inherit())
         };
-        let mut child = toolbox
-            .command()
+        let mut command = toolbox.command();
+        if to_memory {
+            // Ctrl-C at the terminal is for this program, which may want to end the guest well.
+            command.process_group(0);
+        }
+        let mut child = command
             .args(arguments(
                 config,
                 toolbox,
