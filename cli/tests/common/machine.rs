@@ -3,10 +3,11 @@
 use super::Example;
 use super::http::{self, Answer};
 use super::program::{Nos, at};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Condvar, Mutex, Once};
@@ -52,7 +53,7 @@ impl Machine {
         let nos = Nos::new(arguments);
         let scratch = nos.scratch();
         let (mut command, folder) = nos.into_command();
-        let mut child = command.spawn().unwrap();
+        let mut child = command.process_group(0).spawn().unwrap();
         let console = Console::read(child.stderr.take().unwrap());
         let stdout = BufReader::new(child.stdout.take().unwrap());
         // Standard output stays open while the machine runs; its first value is the report.
@@ -114,10 +115,10 @@ impl Machine {
         send(&self.child, signal);
     }
 
-    /// Ends it as Ctrl-C does: the guest switches itself off and `nos` exits with 0. Nothing may
-    /// be left behind.
+    /// Presses Ctrl-C: a terminal tells the whole process group. The guest must switch itself
+    /// off, `nos` exit with 0, and nothing be left behind.
     pub(crate) fn stop(mut self) {
-        self.signal(Signal::INT);
+        kill_process_group(pid_of(&self.child), Signal::INT).unwrap();
         let (status, said) = self.end();
         assert_eq!(status.code(), Some(0), "{said}");
         assert!(
@@ -153,8 +154,11 @@ impl Drop for Machine {
 
 /// Sends a signal to a child that has not been waited for.
 pub(crate) fn send(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
+    kill_process(pid_of(child), signal).unwrap();
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
 }
 
 /// Processes whose parent is `parent`.

@@ -24,10 +24,30 @@ use tempfile::TempDir;
 /// The store that tests share.
 pub(crate) fn shared_store() -> &'static Path {
     static STORE: OnceLock<PathBuf> = OnceLock::new();
-    STORE.get_or_init(|| match std::env::var_os("NOS_TEST_STORE") {
-        Some(path) => PathBuf::from(path),
-        None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("store"),
+    STORE.get_or_init(|| {
+        let store = match std::env::var_os("NOS_TEST_STORE") {
+            Some(path) => PathBuf::from(path),
+            None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("store"),
+        };
+        forget_other_programs(&store);
+        store
     })
+}
+
+/// While `nos` is being worked on, each build of it may make something else of the same inputs.
+/// So results of another one are forgotten; packages stay.
+fn forget_other_programs(store: &Path) {
+    drop(Store::open(store).unwrap());
+    let stamp = store.with_extension("made-by");
+    let program = Digest::of(&std::fs::read(env!("CARGO_BIN_EXE_nos")).unwrap()).to_string();
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&program) {
+        for folder in std::fs::read_dir(store.join("results")).unwrap() {
+            for result in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+                std::fs::remove_file(result.unwrap().path()).unwrap();
+            }
+        }
+        std::fs::write(&stamp, program).unwrap();
+    }
 }
 
 /// A copy of one of `examples/`, locked, with everything that building it needs in the shared
