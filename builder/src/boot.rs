@@ -3,7 +3,9 @@
 
 use crate::compose::{output_object, output_tree};
 use crate::error::BuildError;
-use crate::kernel::{Feature, Kernel, Loading, Modules, RELEASE_SCAN_BYTES, Wanted};
+use crate::kernel::{
+    Feature, Kernel, Loading, Module, ModuleName, Modules, RELEASE_SCAN_BYTES, Wanted,
+};
 use crate::plan::BOOT_PACKAGE;
 use crate::realise::Builder;
 use crate::system::{BuiltSystem, SYSTEM_VERSION};
@@ -14,6 +16,7 @@ use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_manifest::MANIFEST_PATH;
 use nos_store::{ActionResult, Blob, Digest, Output, Store};
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 /// zstd level of the initramfs. Made once per kernel and module set, unpacked at every boot.
@@ -23,13 +26,10 @@ const INITRD_LEVEL: i32 = 19;
 const BOOT_LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
 const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 
-/// Folder of the initramfs that holds modules.
-const MODULES: &str = "modules";
-
 /// Picks kernel image and modules; see [`crate::work::Work::Kernel`].
 pub(crate) fn kernel(
     builder: &Builder<'_>,
-    state: bool,
+    features: &[Feature],
     extra: &[String],
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
@@ -48,26 +48,28 @@ pub(crate) fn kernel(
     kernel.check_image(&head)?;
 
     let modules = Modules::read(&tree, &kernel, read)?;
-    let mut early = Feature::wanted(&[Feature::Virtio, Feature::Images, Feature::Network]);
-    if state {
-        early.extend(Feature::wanted(&[Feature::State]));
-    }
-    early.extend(extra.iter().map(|name| Wanted::named(name)));
-    let late = Feature::wanted(&[Feature::PowerButton, Feature::EfiVariables]);
-    let count = modules.select(&early, read)?.len();
-    early.extend(late);
+    let is_late = |feature: &Feature| Feature::LATE.contains(feature);
+    let (late, early): (Vec<_>, Vec<_>) = features.iter().copied().partition(is_late);
+    let mut wanted = Feature::wanted(&early);
+    wanted.extend(extra.iter().map(|name| Wanted::named(name)));
+    let early_count = modules.select(&wanted, read)?.len();
+    wanted.extend(Feature::wanted(&late));
+    let selected = modules.select(&wanted, read)?;
+    let patterns: BTreeMap<&ModuleName, BTreeSet<&str>> =
+        selected.iter().map(|module| (&module.name, module.device_patterns())).collect();
 
     let mut out = Tree::new();
-    let (mut early_order, mut late_order) = (Vec::new(), Vec::new());
-    for (index, module) in modules.select(&early, read)?.into_iter().enumerate() {
-        let path = format!("{MODULES}/{}.ko", module.name);
+    let (mut early_modules, mut late_modules) = (Vec::new(), Vec::new());
+    for (index, module) in selected.iter().enumerate() {
+        let Some(entry) = entry(module, &patterns) else {
+            continue;
+        };
         let digest = store.add_bytes(&module.bytes)?;
         let blob = Blob { digest, size: module.bytes.len() as u64 };
         let node = Node { metadata: Metadata::with_mode(0o644), kind: Kind::File(blob) };
-        out.insert_with_parents(TreePath::new(&path)?, node)?;
-        debug_assert!(matches!(module.loading, Loading::Always | Loading::OnDevice(_)));
-        let order = if index < count { &mut early_order } else { &mut late_order };
-        order.push(format!("/{path}"));
+        out.insert_with_parents(TreePath::new(entry.path().trim_start_matches('/'))?, node)?;
+        let list = if index < early_count { &mut early_modules } else { &mut late_modules };
+        list.push(entry);
     }
     Ok(ActionResult {
         outputs: [
@@ -76,12 +78,33 @@ pub(crate) fn kernel(
         ]
         .into(),
         facts: [
-            ("late".to_string(), late_order.join("\n")),
-            ("order".to_string(), early_order.join("\n")),
+            ("late".to_string(), serde_json::to_string(&late_modules)?),
+            ("modules".to_string(), serde_json::to_string(&early_modules)?),
             ("release".to_string(), kernel.release),
         ]
         .into(),
     })
+}
+
+/// What the manifest says of a module; `None` for one that no device can ask for.
+fn entry(
+    module: &Module,
+    patterns: &BTreeMap<&ModuleName, BTreeSet<&str>>,
+) -> Option<nos_manifest::Module> {
+    let mut entry = nos_manifest::Module::always(module.name.as_str());
+    let Loading::OnDevice(causes) = &module.loading else {
+        return Some(entry);
+    };
+    for cause in causes {
+        match patterns.get(cause) {
+            Some(own) if *cause == module.name => {
+                entry.devices = own.iter().map(ToString::to_string).collect();
+            }
+            Some(others) if !others.is_empty() => entry.with.push(cause.to_string()),
+            _ => {}
+        }
+    }
+    (!entry.is_always()).then_some(entry)
 }
 
 /// Writes the compressed part of the initramfs; see [`crate::work::Work::Initrd`].
@@ -118,9 +141,8 @@ pub(crate) fn system(
     let (kernel, segment) = (input(inputs, 1)?, input(inputs, 2)?);
     let mut manifest = parts.manifest.clone();
     manifest.kernel = fact(kernel, "release")?.to_string();
-    let paths = |text: &str| text.lines().map(str::to_string).collect();
-    manifest.modules = paths(fact(kernel, "order")?);
-    manifest.late_modules = paths(fact(kernel, "late")?);
+    manifest.modules = serde_json::from_str(fact(kernel, "modules")?)?;
+    manifest.late_modules = serde_json::from_str(fact(kernel, "late")?)?;
     let mut images = Vec::new();
     for image in inputs.get(3..).unwrap_or_default() {
         manifest.images.push(serde_json::from_str(fact(image, "image")?)?);

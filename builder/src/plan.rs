@@ -4,6 +4,7 @@
 //! its inputs are, because it is made of their outputs' digests; that is what stops a rebuild
 //! where a changed input gave an unchanged output.
 
+use crate::kernel::Feature;
 use crate::work::{Compose, Origin, SystemParts, User, Work};
 use nos_manifest::SystemManifest;
 use nos_specs::lock::{Lock, LockedPackage};
@@ -248,10 +249,11 @@ impl Planner<'_> {
         let found = packages.into_iter().find(|(name, _)| is_kernel_image(name));
         let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel { package: package.clone() })?;
         let unpacked = self.unpack(&name, pin);
-        let work = Work::Kernel {
-            state: system.disk.state_bytes.is_some(),
-            modules: sorted(modules),
-        };
+        let mut features = Feature::of_package(package);
+        if system.disk.state_bytes.is_none() {
+            features.retain(|feature| *feature != Feature::State);
+        }
+        let work = Work::Kernel { features, modules: sorted(modules) };
         Ok(self.plan.push("kernel".into(), vec![unpacked], work))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::debian;
 use crate::error::BuildError;
+use crate::kernel::Feature;
 use crate::realise::Builder;
 use nos_manifest::SystemManifest;
 use nos_specs::lock::LockedPackage;
@@ -27,10 +28,11 @@ pub enum Work {
     /// `executable`) or `tree`. Never cached by key: its content is read each time.
     Source(Origin),
     /// Kernel image and modules. Input: the kernel package's tree. Outputs `vmlinuz`, `modules`
-    /// (a tree); facts `release`, `order` (module paths, one a line, in load order).
+    /// (a tree); facts `release`, `modules` and `late` (JSON lists of
+    /// [`nos_manifest::Module`], in loading order).
     Kernel {
-        /// Whether the machine mounts a state partition.
-        state: bool,
+        /// What the host needs of its kernel, in the order in which it is loaded.
+        features: Vec<Feature>,
         /// Modules asked for by the spec, sorted.
         modules: Vec<String>,
     },
@@ -129,9 +131,14 @@ impl Work {
                 return Ok(Some(debian::unpack_key(&debian::digest_of(name, pin)?)));
             }
             Work::Source(_) => return Ok(None),
-            Work::Kernel { state, modules } => KeyBuilder::new("nos.kernel")
-                .number("state", u64::from(*state))
-                .text("modules", &modules.join("\n")),
+            // The table's rows and not the features' names: a changed table is another question.
+            Work::Kernel { features, modules } => {
+                let mut key = KeyBuilder::new("nos.kernel");
+                for choice in features.iter().flat_map(|feature| feature.modules()) {
+                    key = key.text("choice", &choice.to_string());
+                }
+                key.text("modules", &modules.join("\n"))
+            }
             Work::Initrd => KeyBuilder::new("nos.initrd").text("init", &init.to_string()),
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
@@ -170,8 +177,8 @@ impl Work {
         match self {
             Work::Unpack { name, pin } => crate::packages::unpack(builder, name, pin),
             Work::Source(origin) => crate::sources::read(builder, origin),
-            Work::Kernel { state, modules } => {
-                crate::boot::kernel(builder, *state, modules, inputs)
+            Work::Kernel { features, modules } => {
+                crate::boot::kernel(builder, features, modules, inputs)
             }
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),

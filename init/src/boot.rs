@@ -3,6 +3,7 @@
 use crate::cmdline::Options;
 use crate::disk::{find, verity};
 use crate::machine::Machine;
+use crate::modules::Loader;
 use crate::net::bring_up::{self, Network};
 use crate::net::resolv;
 use crate::service::spawn::{self, IMAGES, STATE};
@@ -106,7 +107,7 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
 
     let bytes = file::read_file(&format!("/{MANIFEST_PATH}"), MAX_MANIFEST_BYTES)
         .map_err(at(&format!("/{MANIFEST_PATH}")))?;
-    let manifest = SystemManifest::from_bytes(&bytes).map_err(BootError::Manifest)?;
+    let mut manifest = SystemManifest::from_bytes(&bytes).map_err(BootError::Manifest)?;
     drop(bytes);
     sys::set_host_name(&manifest.host).map_err(at("host name"))?;
     if let Err(error) = sys::reboot(sys::Reboot::DeliverKeys) {
@@ -116,22 +117,31 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     let devices = socket::netlink(Netlink::Devices).map_err(at("device events"))?;
     let mut network =
         Network::start(manifest.network.clone(), &manifest.host).map_err(at("loopback network"))?;
-    for path in &manifest.modules {
-        load_module(path);
-        // The network's answers travel while the modules for the disks are loaded.
-        network.look_for_interface();
-        network.receive(sys::now_ns() / 1_000_000);
-    }
+    let early = core::mem::take(&mut manifest.modules);
+    let mut modules = Loader::new(early, core::mem::take(&mut manifest.late_modules));
+    modules.look_around();
+    debug!("devices known");
+    // Also when a disk came: it may be behind a device whose driver waits for it.
+    let mut load = || {
+        modules.load(&devices, || {
+            // The network's answers travel while the modules for the disks are loaded.
+            network.look_for_interface();
+            network.receive(sys::now_ns() / 1_000_000);
+        });
+    };
+    load();
     debug!("modules loaded");
 
-    let disks = open_images(&manifest.images, &devices)?;
+    let disks = open_images(&manifest.images, &devices, &mut load)?;
     if manifest.state {
         mount_state(&disks)?;
     }
     for name in supervisor::unknown_names(&manifest.services) {
         say!("a service comes after {name}, which does not exist");
     }
-    Ok(Machine::new(begun_ns, signals, devices, network, manifest))
+    Ok(Machine::new(
+        begun_ns, signals, devices, network, modules, manifest,
+    ))
 }
 
 /// Mounts what the kernel shows, and makes init's root a mount that [`sys::mount::pivot_here`]
@@ -161,22 +171,9 @@ fn make_shared_files(host: &str) -> Result<()> {
         .map_err(at("/nos/etc"))
 }
 
-/// Loads one module and gives its file's memory back. A module that is there already is fine,
-/// one that cannot be loaded is said: what needs it will fail with a message of its own.
-pub fn load_module(path: &str) {
-    let is_compressed = !path.ends_with(".ko");
-    let loaded =
-        file::open(path, file::Mode::Read).and_then(|fd| sys::module::load(&fd, is_compressed));
-    match loaded {
-        Ok(()) => debug!("module {path}"),
-        Err(Errno(libc::EEXIST)) => debug!("module {path} is there already"),
-        Err(error) => say!("module {path} cannot be loaded: {error}"),
-    }
-    let _ = file::remove(path);
-}
-
-/// Finds, opens and mounts every image; gives the names of the disks that hold them.
-fn open_images(images: &[Image], devices: &Fd) -> Result<Vec<String>> {
+/// Finds, opens and mounts every image; gives the names of the disks that hold them. `take_news`
+/// is called when the kernel has reported devices.
+fn open_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Result<Vec<String>> {
     let mut guids = Vec::new();
     for image in images {
         guids.push(image.part_uuid().ok_or_else(|| BootError::Image {
@@ -189,7 +186,7 @@ fn open_images(images: &[Image], devices: &Fd) -> Result<Vec<String>> {
     if images.is_empty() {
         return Ok(Vec::new());
     }
-    let partitions = find::wait_for(&guids, devices, find::LIMIT_MS);
+    let partitions = find::wait_for(&guids, devices, find::LIMIT_MS, take_news);
     let control = verity::control().map_err(at("device mapper"))?;
     let (mut disks, mut missing) = (Vec::new(), Vec::new());
     for (image, guid) in images.iter().zip(&guids) {

@@ -3,7 +3,7 @@
 //!
 //! The order of a boot, and where each part is:
 //!
-//! 1. [`boot`]: kernel file systems, console, manifest, and modules, while
+//! 1. [`boot`]: kernel file systems, console, manifest, and [`modules`], while
 //! 2. [`net`]: loopback is set up and the declared network begun, which nobody waits for;
 //! 3. [`disk`]: partitions by PARTUUID, dm-verity, EROFS, the state partition;
 //! 4. [`service`]: namespaces, user, capabilities, system call filter, supervision, health;
@@ -22,6 +22,7 @@ pub mod cmdline;
 pub mod disk;
 pub mod log;
 pub mod machine;
+pub mod modules;
 pub mod net;
 pub mod power;
 pub mod service;

@@ -1,15 +1,14 @@
 //! The one loop of a running machine: signals, devices, network, services.
 
 use crate::boot;
-use crate::disk::uevent::Device;
+use crate::modules::Loader;
 use crate::net::bring_up::Network;
 use crate::power;
 use crate::say;
 use crate::service::supervisor::Supervisor;
 use crate::sys::mount::{self, DATA_ONLY};
 use crate::sys::wait::{self, Poll};
-use crate::sys::{self, Fd, Reboot, file, socket};
-use alloc::string::String;
+use crate::sys::{self, Fd, Reboot, file};
 use alloc::vec::Vec;
 use nos_manifest::SystemManifest;
 
@@ -32,8 +31,9 @@ pub struct Machine {
     network: Network,
     services: Supervisor,
     buttons: Vec<Fd>,
-    /// Modules for later; `None` once they are loaded.
-    late_modules: Option<Vec<String>>,
+    modules: Loader,
+    /// Whether modules for later are still to be loaded.
+    is_early: bool,
     has_state: bool,
     is_ready: bool,
     stopping: Option<Stopping>,
@@ -50,6 +50,7 @@ impl Machine {
         signals: Fd,
         devices: Fd,
         network: Network,
+        modules: Loader,
         mut manifest: SystemManifest,
     ) -> Self {
         Self {
@@ -59,7 +60,8 @@ impl Machine {
             network,
             services: boot::supervisor(&mut manifest),
             buttons: Vec::new(),
-            late_modules: Some(manifest.late_modules),
+            modules,
+            is_early: true,
             has_state: manifest.state,
             is_ready: false,
             stopping: None,
@@ -111,9 +113,9 @@ impl Machine {
     }
 
     fn deadline_ms(&self) -> u64 {
-        let late = match self.late_modules {
-            Some(_) => self.begun_ns / 1_000_000 + LATE_MS,
-            None => u64::MAX,
+        let late = match self.is_early {
+            true => self.begun_ns / 1_000_000 + LATE_MS,
+            false => u64::MAX,
         };
         let kill = self.stopping.map_or(u64::MAX, |stopping| stopping.kill_ms);
         self.network
@@ -139,9 +141,10 @@ impl Machine {
             );
         }
         let is_late = self.is_ready || now >= self.begun_ns / 1_000_000 + LATE_MS;
-        if let Some(modules) = self.late_modules.take_if(|_| is_late) {
-            for path in &modules {
-                boot::load_module(path);
+        if self.is_early && is_late {
+            self.is_early = false;
+            if self.modules.load_late(&self.devices).net {
+                self.network.look_for_interface();
             }
             self.buttons = power::open_buttons();
             if file::exists("/sys/firmware/efi/efivars") {
@@ -178,17 +181,11 @@ impl Machine {
     }
 
     fn take_device_news(&mut self) {
-        let mut buffer = [0_u8; 4096];
-        let (mut net, mut input) = (false, false);
-        while let Ok(n) = socket::receive_netlink(&self.devices, &mut buffer) {
-            let device = Device::parse(buffer.get(..n).unwrap_or_default());
-            net |= device.subsystem == "net" && device.action == "add";
-            input |= device.subsystem == "input" && device.action == "add";
-        }
-        if net {
+        let news = self.modules.load(&self.devices, || {});
+        if news.net {
             self.network.look_for_interface();
         }
-        if input && self.late_modules.is_none() {
+        if news.input && !self.is_early {
             self.buttons = power::open_buttons();
         }
     }

@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 /// Path of the manifest inside the initramfs, without a leading slash.
 pub const MANIFEST_PATH: &str = "nos/manifest.json";
 
+/// Folder of the initramfs that holds modules, without a leading slash.
+pub const MODULE_FOLDER: &str = "modules";
+
 /// Version of the manifest this program writes; `init` refuses a newer one.
 pub const MANIFEST_VERSION: u32 = 1;
 
@@ -39,13 +42,12 @@ pub struct SystemManifest {
     pub host: String,
     /// Kernel release, as `uname -r` will say; for listing only.
     pub kernel: String,
-    /// Module files in the initramfs, in the order in which they must be loaded
-    /// (absolute paths, already decompressed).
-    pub modules: Vec<String>,
-    /// Module files that no image, network or service start waits for (power button, hardware
-    /// random numbers), loaded in this order once every service has been started.
+    /// Kernel modules in the initramfs, each after those that it needs.
+    pub modules: Vec<Module>,
+    /// Modules that no image, network or service start waits for (power button, UEFI
+    /// variables), loaded in this order once every service has been started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub late_modules: Vec<String>,
+    pub late_modules: Vec<Module>,
     /// Verity images, ordered by name.
     pub images: Vec<Image>,
     /// Services, in start order.
@@ -54,6 +56,44 @@ pub struct SystemManifest {
     pub network: Network,
     /// Whether the disk has a state partition that must be mounted.
     pub state: bool,
+}
+
+/// A kernel module, and the machines that it is loaded on.
+///
+/// With neither [`Module::devices`] nor [`Module::with`] it is loaded on every machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Module {
+    /// Name, with `_` and never `-`; see [`Module::path`].
+    pub name: String,
+    /// Loaded where a device's `modalias` matches one of these patterns (`*`, `?` and `[…]`, as
+    /// in `fnmatch`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// Loaded where the devices of one of these modules are there, because those modules need
+    /// this one. So each pattern is written once, however many modules a driver needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+}
+
+impl Module {
+    /// A module that is loaded on every machine.
+    pub fn always(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it is loaded on every machine.
+    pub fn is_always(&self) -> bool {
+        self.devices.is_empty() && self.with.is_empty()
+    }
+
+    /// Its file in the initramfs: absolute, not compressed.
+    pub fn path(&self) -> String {
+        format!("/{MODULE_FOLDER}/{}.ko", self.name)
+    }
 }
 
 /// One read-only service image: a partition that holds an EROFS followed by its hash tree.
@@ -286,6 +326,17 @@ mod tests {
         );
         assert_eq!(image("0011").part_uuid(), None);
         assert_eq!(image(&"é".repeat(32)).part_uuid(), None);
+    }
+
+    #[test]
+    fn a_module_says_only_what_it_must() {
+        let always = Module::always("erofs");
+        assert_eq!(always.path(), "/modules/erofs.ko");
+        assert_eq!(serde_json::to_string(&always).unwrap(), r#"{"name":"erofs"}"#);
+        let text = r#"{"name":"ptp","devices":["pci:v*"],"with":["igb"]}"#;
+        let module: Module = serde_json::from_str(text).unwrap();
+        assert!(always.is_always() && !module.is_always());
+        assert_eq!(serde_json::to_string(&module).unwrap(), text);
     }
 
     #[test]

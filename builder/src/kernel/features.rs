@@ -4,6 +4,7 @@
 //! nothing and stays in the table for kernels that have it as a module.
 
 use super::{ModuleName, Wanted};
+use std::fmt;
 
 /// When a module is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +125,8 @@ const VIRTIO: &[ModuleChoice] = &[
 
 // Apart from the other virtio drivers, because the SCSI layer weighs more than all of them.
 const VIRTIO_SCSI: &[ModuleChoice] = &[
-    required("virtio_scsi", Device, "virtio SCSI controllers"),
-    required("sd_mod", With(&["virtio_scsi"]), "the disks behind them"),
+    optional("virtio_scsi", Device, "virtio SCSI controllers"),
+    optional("sd_mod", With(&["virtio_scsi"]), "the disks behind them"),
 ];
 
 const VIRTIO_MMIO: &[ModuleChoice] = &[required(
@@ -150,19 +151,19 @@ const EFI_VARIABLES: &[ModuleChoice] = &[required(
 )];
 
 const AMAZON: &[ModuleChoice] = &[
-    required("nvme", Device, "EBS and instance disks"),
+    optional("nvme", Device, "EBS and instance disks"),
     optional("ena", Device, "Elastic Network Adapter"),
 ];
 
 // Persistent disks of older machine types are virtio SCSI.
 const GOOGLE: &[ModuleChoice] = &[
-    required("nvme", Device, "disks of newer machine types"),
+    optional("nvme", Device, "disks of newer machine types"),
     optional("gve", Device, "Google Virtual NIC"),
 ];
 
 // Devices on the VM bus appear only after hv_vmbus is loaded, so everything follows it.
 const HYPERV: &[ModuleChoice] = &[
-    required("hv_vmbus", Device, "the bus of all Hyper-V devices"),
+    optional("hv_vmbus", Device, "the bus of all Hyper-V devices"),
     optional("hv_storvsc", With(&["hv_vmbus"]), "disks"),
     optional("sd_mod", With(&["hv_storvsc"]), "disks"),
     optional("hv_netvsc", With(&["hv_vmbus"]), "network"),
@@ -181,7 +182,7 @@ const VMWARE: &[ModuleChoice] = &[
 ];
 
 const DISKS: &[ModuleChoice] = &[
-    required("nvme", Device, "NVMe disks"),
+    optional("nvme", Device, "NVMe disks"),
     optional("ahci", Device, "SATA disks"),
     optional("sd_mod", With(&["ahci"]), "SATA disks"),
 ];
@@ -225,6 +226,18 @@ const WATCHDOG: &[ModuleChoice] = &[
     ),
 ];
 
+impl fmt::Display for ModuleChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let need = if self.required { "requires" } else { "wants" };
+        write!(f, "{need} {} ", self.name)?;
+        match self.condition {
+            Condition::Always => f.write_str("always"),
+            Condition::Device => f.write_str("for its devices"),
+            Condition::With(others) => write!(f, "with {}", others.join(", ")),
+        }
+    }
+}
+
 impl Feature {
     /// Every feature.
     pub const ALL: [Self; 17] = [
@@ -247,32 +260,43 @@ impl Feature {
         Self::Watchdog,
     ];
 
-    /// What a host has unless its spec says otherwise: it boots under QEMU and on virtio clouds.
-    pub const DEFAULT: [Self; 6] = [
-        Self::Images,
-        Self::State,
-        Self::Network,
+    /// What is loaded only once every service has been started.
+    pub const LATE: [Self; 2] = [Self::PowerButton, Self::EfiVariables];
+
+    /// What a host has whatever it runs on, in loading order. The network card comes before the
+    /// file systems, so that the answers of the network travel while those are loaded.
+    pub const BASE: [Self; 6] = [
         Self::Virtio,
+        Self::Images,
+        Self::Network,
+        Self::State,
         Self::PowerButton,
         Self::EfiVariables,
     ];
 
-    /// [`Feature::DEFAULT`] and the large clouds, with drivers that load only on their machines.
-    pub const CLOUD: [Self; 13] = [
-        Self::Images,
-        Self::State,
-        Self::Network,
-        Self::Virtio,
+    /// The large clouds and hypervisors beside virtio; their drivers load only there.
+    pub const CLOUDS: [Self; 6] = [
         Self::VirtioScsi,
-        Self::PowerButton,
-        Self::EfiVariables,
         Self::Amazon,
         Self::Google,
         Self::HyperV,
         Self::Xen,
         Self::Vmware,
-        Self::Watchdog,
     ];
+
+    /// Real machines; their drivers load only there.
+    pub const HARDWARE: [Self; 3] = [Self::Disks, Self::Usb, Self::NetworkCards];
+
+    /// What a host gets from a Debian kernel package: one system boots on every machine that
+    /// the package is for. Debian's cloud kernel is for virtual machines, any other for all.
+    pub fn of_package(package: &str) -> Vec<Self> {
+        let mut features = Self::BASE.to_vec();
+        features.extend(Self::CLOUDS);
+        if !package.split('-').any(|part| part == "cloud") {
+            features.extend(Self::HARDWARE);
+        }
+        features
+    }
 
     /// The modules of this feature, in the order in which they are to be loaded.
     pub fn modules(self) -> &'static [ModuleChoice] {

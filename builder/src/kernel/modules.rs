@@ -43,10 +43,10 @@ impl Wanted {
 pub enum Loading {
     /// On every boot.
     Always,
-    /// Where some device's `modalias` matches one of these patterns (`*`, `?`, `[…]`, as
-    /// `fnmatch` reads them). A dependency carries the patterns of all that depend on it, so a
-    /// loader needs no graph: it goes through the list once, in order.
-    OnDevice(BTreeSet<String>),
+    /// Where there is a device of one of these modules, see [`Module::device_patterns`]: of its
+    /// own, or of a module that needs this one. It names every cause and not the next ones, so
+    /// a loader needs no graph: it goes through the list once, in order.
+    OnDevice(BTreeSet<ModuleName>),
 }
 
 /// A module to put into the image.
@@ -64,6 +64,16 @@ pub struct Module {
     pub loading: Loading,
     /// Why it is here: what the caller said, or "needed by NAME".
     pub why: String,
+}
+
+impl Module {
+    /// What the `modalias` of its devices matches (`*`, `?`, `[…]`, as `fnmatch` reads them):
+    /// those of its aliases that devices can have, `bus:…`. Others name algorithms and file
+    /// systems.
+    pub fn device_patterns(&self) -> BTreeSet<&str> {
+        let aliases = self.info.aliases.iter().map(String::as_str);
+        aliases.filter(|alias| alias.contains(':')).collect()
+    }
 }
 
 /// The modules that a kernel has, by name. Nothing of their content is read yet.
@@ -348,23 +358,23 @@ impl<'a, F: FnMut(&TreePath) -> io::Result<Vec<u8>>> Selection<'a, F> {
             };
             let own = match want.condition {
                 Condition::Always => Loading::Always,
-                Condition::Device => Loading::OnDevice(device_patterns(module)),
+                Condition::Device => Loading::OnDevice([module.name.clone()].into()),
                 // The table lists these after the modules they go with. One that was left out
                 // or is built in adds nothing.
                 Condition::With(others) => {
-                    let mut patterns = BTreeSet::new();
+                    let mut causes = BTreeSet::new();
                     let mut always = false;
                     for other in others.iter().map(ModuleName::new) {
                         match loading.get(&other) {
                             Some(Loading::Always) => always = true,
-                            Some(Loading::OnDevice(more)) => patterns.extend(more.iter().cloned()),
+                            Some(Loading::OnDevice(more)) => causes.extend(more.iter().cloned()),
                             None => always |= self.modules.is_builtin(&other),
                         }
                     }
                     if always {
                         Loading::Always
                     } else {
-                        Loading::OnDevice(patterns)
+                        Loading::OnDevice(causes)
                     }
                 }
             };
@@ -404,13 +414,4 @@ impl<'a, F: FnMut(&TreePath) -> io::Result<Vec<u8>>> Selection<'a, F> {
         });
         modules.collect()
     }
-}
-
-/// The aliases that devices can have: `bus:…`. Others name algorithms and file systems.
-fn device_patterns(module: &Module) -> BTreeSet<String> {
-    let aliases = module.info.aliases.iter();
-    aliases
-        .filter(|alias| alias.contains(':'))
-        .cloned()
-        .collect()
 }

@@ -227,13 +227,16 @@ fn conditions_spread_to_what_is_needed() {
         .iter()
         .map(|m| (m.name.as_str(), m.loading.clone()))
         .collect();
-    let ata = Loading::OnDevice(["pci:v00008086d*".to_owned()].into());
+    let on = |name: &str| Loading::OnDevice([ModuleName::new(name)].into());
+    let ata = on("ahci");
     for name in ["ahci", "libata", "scsi_mod", "sd_mod"] {
         assert_eq!(got[name], ata, "{name}");
     }
-    assert_eq!(got["gpu"], Loading::OnDevice(["pci:v1*".to_owned()].into()));
+    assert_eq!(got["gpu"], on("gpu"));
     assert_eq!(got["core"], Loading::Always);
     assert_eq!(got["always"], Loading::Always);
+    let ahci = modules.iter().find(|m| m.name.as_str() == "ahci").unwrap();
+    assert_eq!(ahci.device_patterns(), ["pci:v00008086d*"].into());
 }
 
 #[test]
@@ -336,8 +339,9 @@ fn a_real_kernel_package() {
     let kernel = Kernel::find(&tree).unwrap();
     kernel.check_image(&read(&kernel.vmlinuz).unwrap()).unwrap();
     let modules = Modules::read(&tree, &kernel, read).unwrap();
-    for features in [&Feature::DEFAULT[..], &Feature::CLOUD, &Feature::ALL] {
-        let selected = modules.select(&Feature::wanted(features), read).unwrap();
+    let package = format!("linux-image-{}", kernel.release);
+    for features in [Feature::BASE.to_vec(), Feature::of_package(&package), Feature::ALL.to_vec()] {
+        let selected = modules.select(&Feature::wanted(&features), read).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         let mut bytes = 0;
         for module in &selected {
@@ -359,7 +363,7 @@ fn a_real_kernel_package() {
         for module in &selected {
             let loading = match &module.loading {
                 Loading::Always => "always".to_owned(),
-                Loading::OnDevice(patterns) => format!("{} patterns", patterns.len()),
+                Loading::OnDevice(causes) => format!("on {causes:?}"),
             };
             let (name, size) = (&module.name, module.bytes.len());
             eprintln!("  {name} {size} {loading}: {}", module.why);

@@ -2,7 +2,7 @@
 
 use super::gpt;
 use super::uevent::Device;
-use crate::sys::{self, Errno, Fd, file, socket, wait};
+use crate::sys::{self, Errno, Fd, file, wait};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -111,13 +111,17 @@ pub fn partitions() -> Vec<Partition> {
     found
 }
 
-/// Waits until every GUID has a partition, looking again whenever the kernel reports a device.
-/// What is still missing at the limit is not in the result.
-pub fn wait_for(guids: &[String], devices: &Fd, limit_ms: u64) -> Vec<Partition> {
-    let mut buffer = [0_u8; 4096];
+/// Waits until every GUID has a partition, looking again whenever the kernel reports a device:
+/// then `take_news` takes the reports. What is still missing at the limit is not in the result.
+pub fn wait_for(
+    guids: &[String],
+    devices: &Fd,
+    limit_ms: u64,
+    mut take_news: impl FnMut(),
+) -> Vec<Partition> {
     loop {
         // Whatever was reported so far is seen by the look that follows.
-        while socket::receive_netlink(devices, &mut buffer).is_ok() {}
+        take_news();
         let mut found = partitions();
         found.retain(|p| guids.contains(&p.unique_guid));
         let all = guids

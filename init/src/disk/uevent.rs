@@ -18,6 +18,8 @@ pub struct Device<'a> {
     pub part_number: Option<u32>,
     /// Interface name.
     pub interface: &'a str,
+    /// What patterns of drivers are matched against.
+    pub description: &'a str,
 }
 
 impl<'a> Device<'a> {
@@ -39,6 +41,7 @@ impl<'a> Device<'a> {
                 "DEVNAME" => device.name = value,
                 "PARTUUID" => device.part_uuid = value,
                 "PARTN" => device.part_number = value.parse().ok(),
+                "MODALIAS" => device.description = value,
                 "INTERFACE" => device.interface = value,
                 _ => {}
             }
@@ -64,10 +67,12 @@ mod tests {
 
     #[test]
     fn a_message_is_read() {
-        let text = b"add@/devices/pci0/net/eth0\0ACTION=add\0SUBSYSTEM=net\0INTERFACE=eth0\0";
+        let text = b"add@/devices/pci0/net/eth0\0ACTION=add\0SUBSYSTEM=net\0INTERFACE=eth0\0\
+            MODALIAS=virtio:d1v2\0";
         let device = Device::parse(text);
         assert_eq!((device.action, device.subsystem), ("add", "net"));
         assert_eq!(device.interface, "eth0");
+        assert_eq!(device.description, "virtio:d1v2");
     }
 
     #[test]

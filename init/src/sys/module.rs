@@ -25,31 +25,23 @@ fn unsigned_length(length: usize, end: &[u8]) -> Option<usize> {
 /// insists on signatures (Secure Boot) refuses, and then gets the whole file.
 ///
 /// # Errors
-/// What the kernel says; `EEXIST` for a module that is already there.
-pub fn load(file: &Fd, is_compressed: bool) -> Result<()> {
-    if is_compressed {
-        return load_whole(file, true);
-    }
+/// What the kernel says; `EEXIST` for a module that is already there, `ENODEV` for one that finds
+/// nothing to drive.
+pub fn load(file: &Fd) -> Result<()> {
     match load_unsigned(file) {
         Err(Errno(libc::EPERM | libc::EKEYREJECTED | libc::ENOKEY | libc::EINVAL)) => {
-            load_whole(file, false)
+            load_whole(file)
         }
         other => other,
     }
 }
 
-fn load_whole(file: &Fd, is_compressed: bool) -> Result<()> {
-    const MODULE_INIT_COMPRESSED_FILE: usize = 4;
-    let flags = if is_compressed {
-        MODULE_INIT_COMPRESSED_FILE
-    } else {
-        0
-    };
+fn load_whole(file: &Fd) -> Result<()> {
     // SAFETY: the parameters are a zero-terminated empty string.
     unsafe {
         call(
             libc::SYS_finit_module,
-            &[file.argument(), c"".as_ptr() as usize, flags],
+            &[file.argument(), c"".as_ptr() as usize, 0],
         )
         .map(drop)
     }
