@@ -100,7 +100,7 @@ impl Session<'_> {
             Some(done) => Some(read_system(self.store, done)?.1),
             None => None,
         };
-        Ok(Outlook { fetch: self.to_fetch(&plan, &known)?, steps, system })
+        Ok(Outlook { fetch: self.lacking(&plan, &known)?, steps, system })
     }
 
     /// Builds a system; fetches what it needs and the store lacks. The result stays in the store
@@ -118,7 +118,7 @@ impl Session<'_> {
         let builder = self.builder();
         let known = survey(&builder, &plan)?;
         let complete = known.contains_key(&plan.system());
-        let fetch = self.to_fetch(&plan, &known)?;
+        let fetch = self.lacking(&plan, &known)?;
         if !fetch.is_empty() {
             debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
         }
@@ -175,7 +175,7 @@ impl Session<'_> {
     }
 
     /// Packages whose trees are not known and whose files are not stored.
-    pub(crate) fn to_fetch(
+    pub(crate) fn lacking(
         &self,
         plan: &Plan,
         known: &BTreeMap<ActionId, Realised>,

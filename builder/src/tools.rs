@@ -68,7 +68,7 @@ impl Tools<'_> {
         let builder = session.builder();
         let known = survey(&builder, &plan)?;
         if !known.contains_key(&plan.system()) {
-            let fetch = session.to_fetch(&plan, &known)?;
+            let fetch = session.lacking(&plan, &known)?;
             debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
         }
         let all = realise(&builder, &plan, known)?;

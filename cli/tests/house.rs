@@ -1,10 +1,11 @@
 //! The rules of the house, held by a test: which crate may depend on which, what a crate may
 //! not touch, and what no file may look like. See ARCHITECTURE.md.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Longest line of a Rust file, in characters (string literals may run over).
+/// Longest line of a Rust file that is not a test, in characters (string literals may run over).
 const MAX_LINE: usize = 140;
 
 /// Most lines of a Rust file that is not a test or a table.
@@ -147,7 +148,8 @@ fn files_can_be_held_in_mind() {
                 found.push(format!("{}: {lines} lines", path.display()));
             }
             for (i, line) in text.lines().enumerate() {
-                if line.chars().count() > MAX_LINE && !line.contains('"') {
+                // A snapshot's lines are as long as what they show.
+                if line.chars().count() > MAX_LINE && !line.contains('"') && !is_test(&path) {
                     found.push(format!("{}:{}: a long line", path.display(), i + 1));
                 }
             }

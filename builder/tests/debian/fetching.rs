@@ -111,10 +111,8 @@ fn a_later_run_goes_on_where_an_earlier_one_gave_up() {
     assert!(matches!(error, DebianError::Transport(_)), "{error}");
     assert!(error.to_string().contains("broke off"), "{error}");
     scene.fetch().unwrap();
-    let requests = scene
-        .pool_requests()
-        .into_iter()
-        .filter(|r| r.contains("big"));
+    let mut requests = scene.pool_requests();
+    requests.retain(|request| request.contains("big"));
     assert_eq!(requests.last().unwrap(), "pool/main/big_2_amd64.deb 16000");
 }
 

@@ -212,10 +212,11 @@ fn an_older_release_than_the_locks_is_refused() {
 
 #[test]
 fn an_index_other_than_the_signed_one_is_refused() {
-    let changes: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&|bytes| bytes[40] ^= 1, &|bytes| bytes.push(0), &|bytes| {
-            bytes.truncate(bytes.len() / 2)
-        }];
+    let changes: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes[40] ^= 1,
+        |bytes| bytes.push(0),
+        |bytes| bytes.truncate(bytes.len() / 2),
+    ];
     for (number, change) in changes.into_iter().enumerate() {
         let packages = [deb("a", "1", "")];
         let archive = Archive::new(&packages);

@@ -1,6 +1,12 @@
 //! The whole path: from a spec to a machine that answers, switches, rolls back, and survives what
 //! happens to it. Needs a Debian mirror once; afterwards everything is in a store below the
 //! target folder, and no network is used.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -64,7 +64,7 @@
 //! | 0 | 4 | offset of the tail in the packed inode; or 0 `u16` and inline tail length `u16` |
 //! | 4 | 2 | advice bits |
 //! | 6 | 1 | algorithm of HEAD1 (bits 0–3), of HEAD2 (bits 4–7) |
-//! | 7 | 1 | log₂ of logical cluster less block size: 0; bit 7: the whole file is in the packed inode, the other 63 bits of the header are its offset |
+//! | 7 | 1 | log₂ of logical cluster less block size: 0; bit 7: all is in the packed inode, at the other 63 bits of the header |
 //!
 //! then one entry per 4096 bytes of the file, in packs (see [`crate::erofs`]'s `index` module).
 

@@ -393,7 +393,7 @@ pub(crate) const NETWORK_ADDRESS: Rule = Rule {
 };
 
 fn network_address(text: &str) -> Result<(), Problem> {
-    use std::net::IpAddr;
+    use core::net::IpAddr;
     let Some((address, prefix)) = text.split_once('/') else {
         return match text.parse::<IpAddr>() {
             Ok(address) => Err(Problem {
@@ -431,7 +431,7 @@ pub(crate) const ADDRESS: Rule = Rule {
 };
 
 fn address(text: &str) -> Result<(), Problem> {
-    match text.parse::<std::net::IpAddr>() {
+    match text.parse::<core::net::IpAddr>() {
         Ok(_) => Ok(()),
         Err(_) => form(&ADDRESS),
     }
