@@ -2,7 +2,7 @@
 //!
 //! Specification followed: the kernel's `Documentation/filesystems/erofs.rst` and the on-disk
 //! definitions of `fs/erofs/erofs_fs.h`, as Linux 6.12 reads them. The byte tables are in
-//! [`format`](self::format).
+//! [`format`].
 //!
 //! What [`write()`] emits, in this order:
 //!
