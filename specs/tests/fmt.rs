@@ -201,6 +201,12 @@ service motd {
 }
 
 #[test]
+fn elements_in_the_first_column_do_not_look_like_blocks() {
+    holds("let a = [\ntrue\na\n{}\n]\n");
+    assert!(format("let a = [\nb\nc\n{}\n]\n").is_ok());
+}
+
+#[test]
 fn a_text_that_does_not_parse_is_refused() {
     assert_eq!(format("host a {").unwrap_err().len(), 1);
     assert_eq!(format("").unwrap(), "");
@@ -291,7 +297,7 @@ fn spec() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 
     #[test]
     fn formatting_keeps_meaning_and_comments_and_settles_at_once(text in spec()) {

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 /// The systems of a spec without any message, beside the files of `others`.
 fn systems(text: &str, others: &[(&str, &str)]) -> Vec<System> {
-    let files: BTreeMap<String, String> =
-        others.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+    let files: BTreeMap<String, String> = others
+        .iter()
+        .map(|(name, text)| (name.to_string(), text.to_string()))
+        .collect();
     let checked = check("a.nos", text, &files);
     let shown = render(&checked.diagnostics, &checked.sources, false, 100);
     assert!(checked.diagnostics.is_empty(), "{shown}");
@@ -29,11 +31,18 @@ fn text(definitions: &str, value: &str) -> String {
 #[test]
 fn the_page_about_the_language_holds_specs_without_a_flaw() {
     let page = include_str!("../LANGUAGE.md");
-    let specs: Vec<&str> =
-        page.split("```nos\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let specs: Vec<&str> = page
+        .split("```nos\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
     assert_eq!(specs.len(), 2);
     for spec in &specs {
-        assert_eq!(nos_specs::fmt::format(spec).unwrap(), *spec, "not in canonical form");
+        assert_eq!(
+            nos_specs::fmt::format(spec).unwrap(),
+            *spec,
+            "not in canonical form"
+        );
     }
     assert_eq!(systems(specs[0], &[])[0].disk.keep, 3);
     let edge = systems(specs[1], &[]).remove(0);
@@ -41,10 +50,13 @@ fn the_page_about_the_language_holds_specs_without_a_flaw() {
     assert_eq!(names, ["blog", "shop", "area-north", "area-south"]);
     assert_eq!(edge.services[1].env.len(), 2);
     assert_eq!(edge.machine.forward.len(), 4);
-    assert_eq!(edge.images["area-south"].files["/srv/www/index.html"], Source::Text {
-        text: "<h1>Area south</h1>".into(),
-        mode: None
-    });
+    assert_eq!(
+        edge.images["area-south"].files["/srv/www/index.html"],
+        Source::Text {
+            text: "<h1>Area south</h1>".into(),
+            mode: None
+        }
+    );
 }
 
 #[test]
@@ -52,8 +64,12 @@ fn the_schema_says_the_defaults_that_hold() {
     let bare = systems("host h { services = [] }", &[]);
     let default = |path: &str| {
         let explained = nos_specs::explain_path(path).unwrap();
-        let line = explained.lines().find_map(|line| line.strip_prefix("Without it: "));
-        line.unwrap_or_else(|| panic!("{path} has no default")).trim_end_matches('.').to_owned()
+        let line = explained
+            .lines()
+            .find_map(|line| line.strip_prefix("Without it: "));
+        line.unwrap_or_else(|| panic!("{path} has no default"))
+            .trim_end_matches('.')
+            .to_owned()
     };
     let spec = format!(
         "kernel k {{ package = {} }}\nhost h {{\n  services = []\n  kernel = k\n  network = {}\n  \
@@ -75,7 +91,10 @@ fn the_schema_says_the_defaults_that_hold() {
 fn every_path_of_the_schema_is_explained() {
     for path in nos_specs::schema::paths() {
         let explained = nos_specs::explain_path(&path).unwrap();
-        assert!(explained.lines().all(|line| line.chars().count() <= 110), "{path}\n{explained}");
+        assert!(
+            explained.lines().all(|line| line.chars().count() <= 110),
+            "{path}\n{explained}"
+        );
     }
     assert_eq!(nos_specs::explain_path("service.helth"), None);
     assert_eq!(nos_specs::explain_path("service.run.x"), None);
@@ -96,8 +115,14 @@ fn every_example_of_the_schema_is_in_canonical_form() {
 #[test]
 fn texts_resolve_escapes_holes_and_indentation() {
     assert_eq!(text("", r#""a\tb\u{e9}\"\\ \${x}""#), "a\tbé\"\\ ${x}");
-    assert_eq!(text("let n = 3", r#""${n} ${n * 2} ${"in ${n}"}""#), "3 6 in 3");
-    assert_eq!(text("", "\"${64MiB} ${1536KiB} ${90s} ${0B} ${true} ${-5}\""), "64MiB 1536KiB 90s 0B true -5");
+    assert_eq!(
+        text("let n = 3", r#""${n} ${n * 2} ${"in ${n}"}""#),
+        "3 6 in 3"
+    );
+    assert_eq!(
+        text("", "\"${64MiB} ${1536KiB} ${90s} ${0B} ${true} ${-5}\""),
+        "64MiB 1536KiB 90s 0B true -5"
+    );
     let long = "\"\"\"\n    one\n\n      two \\d ${1 + 1}\n    \\${raw} \\\"\"\"\n    \"\"\"";
     assert_eq!(text("", long), "one\n\n  two \\d 2\n${raw} \"\"\"\n");
     assert_eq!(text("", "\"\"\"\n\"\"\""), "");
@@ -110,10 +135,17 @@ fn operators_bind_as_written() {
     assert_eq!(value("(1 + 2) * -3"), "-9");
     assert_eq!(value("not 1 > 2 and 2 >= 2 or false"), "true");
     assert_eq!(value("2 in [1, 2] and not (3 in [1, 2])"), "true");
-    assert_eq!(value("{ a = [1] } == { a = [1] } and { a = 1 } != { b = 1 }"), "true");
-    assert_eq!(value("if 1 == 2 { 1 } else if 1 == 1 { 2 } else { 3 }"), "2");
+    assert_eq!(
+        value("{ a = [1] } == { a = [1] } and { a = 1 } != { b = 1 }"),
+        "true"
+    );
+    assert_eq!(
+        value("if 1 == 2 { 1 } else if 1 == 1 { 2 } else { 3 }"),
+        "2"
+    );
     assert_eq!(value("(1KiB + 24B) * 2"), "2096B");
-    assert_eq!(value("({ a = 1, b = 2 } + { b = 3 }).b"), "3");
+    let record = "let r = { a = 1, b = 2 } + { b = 3 }";
+    assert_eq!(text(record, r#""${r.a} ${r.b}""#), "1 3");
 }
 
 #[test]
@@ -126,8 +158,19 @@ fn a_used_file_brings_its_names_and_its_folder() {
     let files = [("shared/web.nos", shared), ("shared/deeper/base.nos", base)];
     let system = systems(spec, &files).remove(0);
     let image = &system.images["web"];
-    assert_eq!(image.files["/a"], Source::File { path: "shared/deeper/x".into(), mode: Some(0o700) });
-    assert_eq!(image.files["/b"], Source::Folder { path: "shared/y".into() });
+    assert_eq!(
+        image.files["/a"],
+        Source::File {
+            path: "shared/deeper/x".into(),
+            mode: Some(0o700)
+        }
+    );
+    assert_eq!(
+        image.files["/b"],
+        Source::Folder {
+            path: "shared/y".into()
+        }
+    );
     assert_eq!(system.machine.forward, BTreeMap::from([(81, 8081)]));
 }
 
@@ -142,7 +185,9 @@ fn files_that_use_each_other_are_read_once() {
 #[test]
 fn services_start_behind_those_they_wait_for() {
     let service = |name: &str, after: &str| {
-        format!("service {name} {{\n  packages = [\"nginx\"]\n  run = [\"/a\"]\n  after = [{after}]\n}}\n")
+        format!(
+            "service {name} {{\n  packages = [\"nginx\"]\n  run = [\"/a\"]\n  after = [{after}]\n}}\n"
+        )
     };
     let spec = [
         service("a", "c"),
@@ -161,8 +206,13 @@ fn kernels_come_from_the_library_and_can_be_extended() {
     let spec = "use std.kernel\nkernel k like kernel.generic {\n  modules = [\"nvme\"]\n}\n\
                 host a {\n  kernel = k\n  services = []\n}\nhost b { services = [] }\n";
     let systems = systems(spec, &[]);
-    let Kernel::Stock { package, modules, .. } = &systems[0].kernel;
-    assert_eq!((package.as_str(), &modules[..]), ("linux-image-amd64", &["nvme".to_owned()][..]));
+    let Kernel::Stock {
+        package, modules, ..
+    } = &systems[0].kernel;
+    assert_eq!(
+        (package.as_str(), &modules[..]),
+        ("linux-image-amd64", &["nvme".to_owned()][..])
+    );
     let Kernel::Stock { package, .. } = &systems[1].kernel;
     assert_eq!(package, "linux-image-cloud-amd64");
 }

@@ -173,6 +173,8 @@ fn a_lock_that_nos_lock_never_writes_is_refused_with_its_place() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn no_text_makes_the_reader_fail_otherwise_than_by_an_error(text in "\\PC*") {
         let _ = Lock::parse(&text);

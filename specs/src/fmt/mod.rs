@@ -191,7 +191,7 @@ impl<'a> Formatter<'a> {
         one: fn(&mut Self, &T, usize),
     ) {
         let outer = self.last.take();
-        let mut widths = (0, 0);
+        let mut width = 0;
         for (index, line) in lines.iter().enumerate() {
             let span = line.span();
             let before = index.checked_sub(1).map(|before| &lines[before]);
@@ -201,9 +201,9 @@ impl<'a> Formatter<'a> {
             match line.attribute() {
                 Some(attribute) => {
                     if index == 0 || !self.aligned(&lines[index - 1], line, indent) {
-                        widths = self.widths(&lines[index..], indent);
+                        width = self.width(&lines[index..], indent);
                     }
-                    self.attribute(attribute, indent, widths);
+                    self.attribute(attribute, indent, width);
                 }
                 None => one(self, line, indent),
             }
@@ -243,32 +243,28 @@ impl<'a> Formatter<'a> {
         })
     }
 
-    /// Widths of the names and signs of the neighbours that begin with the first of `lines`.
-    fn widths<T: Line>(&self, lines: &[T], indent: usize) -> (usize, usize) {
-        let mut widths = (0, 0);
+    /// Where the `=` of the neighbours that begin with the first of `lines` stands: columns of the
+    /// longest name, with the `+` of a `+=`.
+    fn width<T: Line>(&self, lines: &[T], indent: usize) -> usize {
+        let mut width = 0;
         for (index, line) in lines.iter().enumerate() {
             if index > 0 && !self.aligned(&lines[index - 1], line, indent) {
                 break;
             }
             if let Some(attribute) = line.attribute() {
-                widths.0 = widths.0.max(columns(self.slice(attribute.key.span())));
-                widths.1 = widths.1.max(if attribute.add { 2 } else { 1 });
+                let name = columns(self.slice(attribute.key.span()));
+                width = width.max(name + usize::from(attribute.add));
             }
         }
-        widths
+        width
     }
 
-    fn attribute(&mut self, attribute: &Attribute, indent: usize, widths: (usize, usize)) {
-        let (name_width, sign_width) = widths;
+    fn attribute(&mut self, attribute: &Attribute, indent: usize, width: usize) {
         let name = self.slice(attribute.key.span());
-        let sign = if attribute.add { "+=" } else { "=" };
-        let padding =
-            name_width.saturating_sub(columns(name)) + sign_width - sign.len().min(sign_width);
         self.start_line(indent);
         self.put(name);
-        self.start_line(padding + 1);
-        self.put(sign);
-        self.put(" ");
+        self.start_line(width.saturating_sub(columns(name)));
+        self.put(if attribute.add { "+= " } else { " = " });
         self.value(&attribute.value, indent);
     }
 

@@ -57,7 +57,7 @@ pub fn paths() -> Vec<String> {
 fn explain_attribute(path: &str, attribute: &Attribute) -> String {
     let mut out = format!("{path} — {}\n\n", attribute.ty.describe());
     let _ = writeln!(out, "  {}\n", attribute.example);
-    let _ = writeln!(out, "{}", attribute.doc);
+    wrapped(&mut out, attribute.doc, 0, 0);
     match (attribute.required, attribute.default) {
         (true, _) => out.push_str("It must be there.\n"),
         (false, Some(default)) => {
@@ -157,20 +157,29 @@ fn list<'a>(out: &mut String, rows: impl Iterator<Item = (String, &'a str)>) {
         .min(24);
     for (name, doc) in rows {
         let _ = write!(out, "  {name:width$}");
-        let mut column = 2 + name.chars().count().max(width);
-        if column > width + 2 {
+        if name.chars().count() > width {
             let _ = write!(out, "\n  {:width$}", "");
-            column = 2 + width;
         }
-        out.push(' ');
-        for word in doc.split_whitespace() {
-            if column + 1 + word.chars().count() > 79 {
-                let _ = write!(out, "\n  {:width$} ", "");
-                column = 2 + width;
-            }
-            let _ = write!(out, " {word}");
-            column += 1 + word.chars().count();
-        }
-        out.push('\n');
+        out.push_str("  ");
+        wrapped(out, doc, width + 4, width + 4);
     }
+}
+
+/// Words on lines of at most 80 columns; the first begins at `column`, the others at `indent`.
+fn wrapped(out: &mut String, text: &str, mut column: usize, indent: usize) {
+    let mut first = true;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if !first && column + 1 + length > 80 {
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        } else if !first {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+        first = false;
+    }
+    out.push('\n');
 }

@@ -260,11 +260,22 @@ impl<'a> Parser<'a> {
     fn starts_item(&self) -> bool {
         let span = self.span();
         let column_one = span.start == 0 || self.text.as_bytes()[span.start as usize - 1] == b'\n';
+        let one_line = |ahead: usize| {
+            (1..=ahead).all(|n| {
+                self.tokens
+                    .get(self.at + n)
+                    .is_some_and(|(_, newline)| !newline)
+            })
+        };
         column_one
             && self.peek() == TokenKind::Name
             && match self.slice(span) {
-                "use" | "let" | "template" => self.peek_at(1) == TokenKind::Name,
-                _ => self.peek_at(1) == TokenKind::Name && self.peek_at(2) == TokenKind::LeftBrace,
+                "use" | "let" | "template" => self.peek_at(1) == TokenKind::Name && one_line(1),
+                _ => {
+                    self.peek_at(1) == TokenKind::Name
+                        && self.peek_at(2) == TokenKind::LeftBrace
+                        && one_line(2)
+                }
             }
     }
 
@@ -408,8 +419,13 @@ impl<'a> Parser<'a> {
                 }
                 Err(Reported) => self.recover(before),
             }
+            let mut first = true;
             while self.is_closer() {
                 let span = self.step();
+                // Several in a row are one mistake.
+                if !std::mem::take(&mut first) {
+                    continue;
+                }
                 self.diagnostics.push(Diagnostic::new(
                     codes::UNOPENED_BRACKET,
                     span,
