@@ -240,6 +240,10 @@ fn every_verb_answers_with_one_json_document() {
         &["lock"],
         &["plan"],
         &["build", "-o", "result"],
+        &["tree"],
+        &["why", ".", "/usr/bin/busybox"],
+        &["why", ".", "busybox-static"],
+        &["diff", ".", "."],
         &["image", "-o", "disk.img"],
         &["install", ".", "disk.img", "--label", "second"],
         &["generations", "disk.img"],
@@ -275,6 +279,10 @@ fn every_verb_answers_with_one_json_document() {
         lock: added lock moved removed
         plan: fetch fetch_bytes host size_bytes steps
         build -o result: content_bytes digest host out_link path system
+        tree: boot_loader_bytes content_bytes host images initrd_bytes kernel_bytes
+        why . /usr/bin/busybox: [chain image package path]
+        why . busybox-static: [chain image package path]
+        diff . .: after before changes
         image -o disk.img: bytes_written content_bytes disk flushes host images_reused images_written number removed sectors_written size_bytes uki_reused
         install . disk.img --label second: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
         generations disk.img: disk generations
@@ -336,6 +344,7 @@ fn failures_answer_with_one_json_document_too() {
         (&["switch", "disk.img", "9"], 1),
         (&["rollback", "disk.img"], 1),
         (&["store", "ls", "--store", "hello.nos"], 1),
+        (&["why", "gone", "/bin/sh"], 2),
         (&["explain", "nothing"], 2),
     ] {
         let said = run(at, &[args, &["--json"]].concat());

@@ -7,10 +7,11 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_size;
 use nos_builder::build::Composition;
-use nos_formats::tree::{Kind, TreePath};
+use nos_formats::tree::{Kind, Node, TreePath};
 use nos_specs::suggest;
 use nos_store::Blob;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A built system with the roots of its images.
@@ -120,20 +121,21 @@ fn branches(composition: &Composition, depth: usize) -> Vec<Branch> {
             at = path.parent();
         }
     }
-    let mut ordered = Vec::new();
-    descend(&TreePath::ROOT, &sums, &mut ordered);
-    ordered
-}
-
-fn descend(at: &TreePath, sums: &BTreeMap<TreePath, (u64, u64)>, out: &mut Vec<Branch>) {
-    let Some((bytes, files)) = sums.get(at) else { return };
-    out.push(Branch { path: at.to_string(), bytes: *bytes, files: *files });
-    let mut below: Vec<_> =
-        sums.iter().filter(|(path, _)| path.parent().as_ref() == Some(at)).collect();
-    below.sort_by_key(|(path, (bytes, _))| (std::cmp::Reverse(*bytes), (*path).clone()));
-    for (path, _) in below {
-        descend(path, sums, out);
+    let mut below: BTreeMap<Option<TreePath>, Vec<(u64, Reverse<TreePath>, u64)>> = BTreeMap::new();
+    for (path, (bytes, files)) in sums {
+        below.entry(path.parent()).or_default().push((bytes, Reverse(path), files));
     }
+    below.values_mut().for_each(|folder| folder.sort_unstable());
+    // The largest of the innermost folder that is begun comes next.
+    let mut ordered = Vec::new();
+    let mut begun = Vec::from_iter(below.remove(&None));
+    while let Some(mut folder) = begun.pop() {
+        let Some((bytes, Reverse(path), files)) = folder.pop() else { continue };
+        begun.push(folder);
+        ordered.push(Branch { path: path.to_string(), bytes, files });
+        begun.extend(below.remove(&Some(path)));
+    }
+    ordered
 }
 
 #[derive(Serialize)]
@@ -301,22 +303,23 @@ fn changes(a: &Opened, b: &Opened) -> Vec<Change> {
     all
 }
 
-/// Path → kind and size, and the start of the content's digest, so that equal means equal.
+/// Path → kind, size, mode, and the start of the content's digest, so that equal means equal.
 fn described(composition: &Composition) -> BTreeMap<String, String> {
     let nodes = composition.tree.iter();
-    let describe = |kind: &Kind<Blob>| match kind {
+    let describe = |node: &Node<Blob>| match &node.kind {
         Kind::File(blob) => {
             let digest = blob.digest.to_string();
-            format!("{} ({})", human_size(blob.size), digest.get(..8).unwrap_or_default())
+            let digest = digest.get(..16).unwrap_or_default();
+            format!("{} {digest} mode {:o}", human_size(blob.size), node.metadata.mode)
         }
-        Kind::Directory => "folder".to_string(),
+        Kind::Directory => format!("folder mode {:o}", node.metadata.mode),
         Kind::Symlink(target) => format!("link to {}", String::from_utf8_lossy(target)),
         Kind::HardLink(target) => format!("hard link to {target}"),
         Kind::CharDevice { .. } | Kind::BlockDevice { .. } => "device".to_string(),
         Kind::Fifo => "pipe".to_string(),
         Kind::Socket => "socket".to_string(),
     };
-    nodes.map(|(path, node)| (path.to_string(), describe(&node.kind))).collect()
+    nodes.map(|(path, node)| (path.to_string(), describe(node))).collect()
 }
 
 fn compare(

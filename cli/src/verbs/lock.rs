@@ -78,6 +78,9 @@ pub(crate) fn update(context: &Context, args: &UpdateArgs) -> Outcome {
     if args.tools {
         let pins = crate::tools::renew(context, &context.open_store()?)?;
         context.shell.status("Locked", pins.display());
+        if context.shell.json() {
+            context.shell.result(&serde_json::json!({ "lock": pins }), |_| String::new())?;
+        }
         return Ok(());
     }
     let project = check::load_text(context, &args.spec.spec)?;
