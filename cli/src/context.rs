@@ -37,14 +37,21 @@ impl Context {
                 .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/share")))?;
             Some(data.join("nos/store"))
         });
-        let (no_color, dumb) = (set("NO_COLOR").is_some(), set("TERM").is_some_and(|t| t == "dumb"));
+        let (no_color, dumb) = (
+            set("NO_COLOR").is_some(),
+            set("TERM").is_some_and(|t| t == "dumb"),
+        );
         Self {
             shell: Shell::new(global.color, no_color, dumb, global.quiet, global.json),
             jobs: global.jobs.map_or_else(processors, usize::from),
             offline: global.offline,
             mirror: global.mirror.filter(|m| !m.is_empty()),
-            environment_mirror: std::env::var("NOS_DEBIAN_MIRROR").ok().filter(|m| !m.is_empty()),
-            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+            environment_mirror: std::env::var("NOS_DEBIAN_MIRROR")
+                .ok()
+                .filter(|m| !m.is_empty()),
+            now: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_secs()),
             search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
             store,
         }

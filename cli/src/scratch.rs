@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// What a signal finds.
-static STATE: Mutex<State> = Mutex::new(State { paths: BTreeSet::new(), held: None });
+static STATE: Mutex<State> = Mutex::new(State {
+    paths: BTreeSet::new(),
+    held: None,
+});
 
 struct State {
     paths: BTreeSet<PathBuf>,
@@ -28,7 +31,9 @@ fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
         // Where this fails, signals go on to end the program, and leave a scratch file behind.
-        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+        let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else {
+            return;
+        };
         std::thread::spawn(move || {
             for signal in signals.forever() {
                 take(signal);
@@ -73,9 +78,14 @@ impl Scratch {
     pub(crate) fn folder(prefix: &str) -> Result<Self, Failure> {
         listen();
         let mut state = state();
-        let folder = tempfile::Builder::new().prefix(prefix).tempdir().map_err(|error| {
-            Failure::failed(format_args!("no scratch folder: {error}; set TMPDIR to one"))
-        })?;
+        let folder = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir()
+            .map_err(|error| {
+                Failure::failed(format_args!(
+                    "no scratch folder: {error}; set TMPDIR to one"
+                ))
+            })?;
         let path = folder.keep();
         state.paths.insert(path.clone());
         Ok(Self(path))

@@ -97,7 +97,11 @@ impl Shell {
 
     /// Text in bold, where standard output has colour.
     pub(crate) fn bold(&self, text: impl Display) -> String {
-        if self.color_out { format!("\x1b[1m{text}\x1b[0m") } else { text.to_string() }
+        if self.color_out {
+            format!("\x1b[1m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
     }
 
     /// A line about what is being done: a verb and its object.
@@ -170,7 +174,11 @@ impl Shell {
     }
 
     fn paint(&self, text: &str, code: &str) -> String {
-        if self.color_err { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+        if self.color_err {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_string()
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -216,7 +224,10 @@ impl State {
             let done = self.downloads.values().map(|d| d.0).sum();
             let total = self.downloads.values().map(|d| d.1).sum::<Option<u64>>();
             let what = match self.downloads.len() {
-                1 => format!("fetching {}", self.downloads.keys().next().map_or("", String::as_str)),
+                1 => format!(
+                    "fetching {}",
+                    self.downloads.keys().next().map_or("", String::as_str)
+                ),
                 n => format!("fetching {n} files"),
             };
             parts.push(amount(&what, done, total));

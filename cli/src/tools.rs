@@ -25,9 +25,18 @@ const SUITE: &str = "trixie";
 
 /// Where Linux distributions put OVMF: code, then variables.
 const SYSTEM_OVMF: [(&str, &str); 3] = [
-    ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
-    ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
-    ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+    (
+        "/usr/share/OVMF/OVMF_CODE_4M.fd",
+        "/usr/share/OVMF/OVMF_VARS_4M.fd",
+    ),
+    (
+        "/usr/share/OVMF/OVMF_CODE.fd",
+        "/usr/share/OVMF/OVMF_VARS.fd",
+    ),
+    (
+        "/usr/share/edk2/x64/OVMF_CODE.4m.fd",
+        "/usr/share/edk2/x64/OVMF_VARS.4m.fd",
+    ),
 ];
 
 fn qemu() -> Tools<'static> {
@@ -51,10 +60,15 @@ pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failu
     let (pins, local) = pins(store)?;
     let root = match tools.ready(&session, &pins, &environment) {
         Err(error) if is_gone(&error) => {
-            context.shell.warn(format_args!("{error}; pinning the virtual machine anew"));
+            context
+                .shell
+                .warn(format_args!("{error}; pinning the virtual machine anew"));
             let (pins, _) = tools.lock(SUITE, Some(&pins), &environment)?;
             replace_file(&local, pins.to_text().as_bytes()).map_err(|error| {
-                Failure::failed(format_args!("{} cannot be written: {error}", local.display()))
+                Failure::failed(format_args!(
+                    "{} cannot be written: {error}",
+                    local.display()
+                ))
             })?;
             tools.ready(&session, &pins, &environment)?
         }
@@ -67,13 +81,21 @@ pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failu
 /// As [`toolbox`], where the store holds all of it already; nothing is fetched.
 pub(crate) fn stored_toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failure> {
     let archive = Archive::new(context, store, None)?;
-    let offline = Environment { mirror: Err(MirrorError::Offline), ..archive.environment() };
+    let offline = Environment {
+        mirror: Err(MirrorError::Offline),
+        ..archive.environment()
+    };
     let root = qemu().ready(&session(context, store), &pins(store)?.0, &offline)?;
     Toolbox::new(&root).map_err(Failure::failed)
 }
 
 fn session<'a>(context: &'a Context, store: &'a Store) -> Session<'a> {
-    Session { store, folder: Path::new("/"), jobs: context.jobs, observer: &context.shell }
+    Session {
+        store,
+        folder: Path::new("/"),
+        jobs: context.jobs,
+        observer: &context.shell,
+    }
 }
 
 /// The pins that hold for this store, and where those made on this machine are kept.
@@ -99,18 +121,30 @@ pub(crate) fn renew(context: &Context, store: &Store) -> Result<PathBuf, Failure
     let archive = Archive::new(context, store, None)?;
     let (pins, _) = qemu().lock(SUITE, None, &archive.environment())?;
     let local = store.root().join(LOCAL_PINS);
-    replace_file(&local, pins.to_text().as_bytes())
-        .map_err(|error| Failure::failed(format_args!("{} cannot be written: {error}", local.display())))?;
+    replace_file(&local, pins.to_text().as_bytes()).map_err(|error| {
+        Failure::failed(format_args!(
+            "{} cannot be written: {error}",
+            local.display()
+        ))
+    })?;
     Ok(local)
 }
 
 /// The QEMU and OVMF that are installed on this machine.
 pub(crate) fn system_toolbox(context: &Context) -> Result<Toolbox, Failure> {
-    let found = context.search_path.iter().map(|f| f.join("qemu-system-x86_64")).find(|p| p.is_file());
+    let found = context
+        .search_path
+        .iter()
+        .map(|f| f.join("qemu-system-x86_64"))
+        .find(|p| p.is_file());
     let qemu = found.ok_or_else(|| {
-        Failure::failed("qemu-system-x86_64 is not on the PATH; leave out --system-qemu to use nos's own")
+        Failure::failed(
+            "qemu-system-x86_64 is not on the PATH; leave out --system-qemu to use nos's own",
+        )
     })?;
-    let firmware = SYSTEM_OVMF.iter().find(|(code, _)| Path::new(code).is_file());
+    let firmware = SYSTEM_OVMF
+        .iter()
+        .find(|(code, _)| Path::new(code).is_file());
     let (code, variables) = firmware.ok_or_else(|| {
         Failure::failed("OVMF is not installed; leave out --system-qemu to use nos's own")
     })?;

@@ -12,8 +12,12 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         "TiB" => 1 << 40,
         _ => return Err("write a whole number with a unit, such as 512MiB or 2GiB".into()),
     };
-    let number: u64 = number.parse().map_err(|_| "the number is missing or too large")?;
-    number.checked_mul(scale).ok_or_else(|| "the size is too large".into())
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "the number is missing or too large")?;
+    number
+        .checked_mul(scale)
+        .ok_or_else(|| "the size is too large".into())
 }
 
 /// Reads a sector size that disks have.
@@ -42,7 +46,9 @@ const MAX_LABEL_BYTES: usize = 100;
 /// Reads a generation's label.
 pub(crate) fn parse_label(text: &str) -> Result<String, String> {
     match text {
-        _ if text.len() > MAX_LABEL_BYTES => Err(format!("a label has at most {MAX_LABEL_BYTES} bytes")),
+        _ if text.len() > MAX_LABEL_BYTES => {
+            Err(format!("a label has at most {MAX_LABEL_BYTES} bytes"))
+        }
         _ if text.contains(char::is_control) => Err("a label is one line of plain text".into()),
         _ => Ok(text.to_string()),
     }
@@ -83,7 +89,11 @@ pub(crate) fn human_time(seconds: u64) -> String {
     let day = day_of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", rest / 3600, rest / 60 % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
+        rest / 3600,
+        rest / 60 % 60
+    )
 }
 
 #[cfg(test)]
@@ -94,7 +104,15 @@ mod tests {
     fn sizes_need_a_unit_and_do_not_overflow() {
         assert_eq!(parse_size("64MiB"), Ok(64 << 20));
         assert_eq!(parse_size("0B"), Ok(0));
-        for wrong in ["64", "MiB", "1.5GiB", "64 MiB", "64MB", "99999999999999TiB", ""] {
+        for wrong in [
+            "64",
+            "MiB",
+            "1.5GiB",
+            "64 MiB",
+            "64MB",
+            "99999999999999TiB",
+            "",
+        ] {
             assert!(parse_size(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -110,7 +128,12 @@ mod tests {
     #[test]
     fn sizes_read_well() {
         let all = [0, 1023, 1024, 1536, 20 << 20, 186 << 20, 3 << 40].map(human_size);
-        assert_eq!(all, ["0 B", "1023 B", "1.00 KiB", "1.50 KiB", "20.0 MiB", "186 MiB", "3.0 TiB"]);
+        assert_eq!(
+            all,
+            [
+                "0 B", "1023 B", "1.00 KiB", "1.50 KiB", "20.0 MiB", "186 MiB", "3.0 TiB"
+            ]
+        );
     }
 
     #[test]
@@ -118,7 +141,12 @@ mod tests {
         let all = [0, 951_782_399, 951_782_400, 1_795_153_445].map(human_time);
         assert_eq!(
             all,
-            ["1970-01-01 00:00", "2000-02-28 23:59", "2000-02-29 00:00", "2026-11-20 05:44"]
+            [
+                "1970-01-01 00:00",
+                "2000-02-28 23:59",
+                "2000-02-29 00:00",
+                "2026-11-20 05:44"
+            ]
         );
     }
 }

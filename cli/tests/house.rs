@@ -1,6 +1,10 @@
 //! The rules of the house, held by a test: which crate may depend on which, what a crate may
 //! not touch, and what no file may look like. See ARCHITECTURE.md.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +16,10 @@ const MAX_LINE: usize = 140;
 const MAX_LINES: usize = 1000;
 
 fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_path_buf()
 }
 
 fn read(path: &Path) -> String {
@@ -49,7 +56,8 @@ fn code_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.iter().any(|part| part.to_string_lossy().starts_with("test"))
+    path.iter()
+        .any(|part| part.to_string_lossy().starts_with("test"))
 }
 
 /// Fails with every place where a crate uses one of `words`.
@@ -81,7 +89,12 @@ fn crates_depend_in_one_direction() {
         ("store", &["formats"]),
         ("disk", &["formats", "manifest"]),
         ("builder", &["formats", "manifest", "specs", "store"]),
-        ("cli", &["builder", "disk", "formats", "machine", "manifest", "specs", "store"]),
+        (
+            "cli",
+            &[
+                "builder", "disk", "formats", "machine", "manifest", "specs", "store",
+            ],
+        ),
     ]);
     for (krate, may) in allowed {
         let manifest = read(&workspace().join(krate).join("Cargo.toml"));
@@ -92,38 +105,82 @@ fn crates_depend_in_one_direction() {
             .filter_map(|line| line.split(['.', ' ', '=']).next())
             .collect();
         let not_allowed: Vec<_> = uses.iter().filter(|u| !may.contains(u)).collect();
-        assert!(not_allowed.is_empty(), "{krate} may not depend on {not_allowed:?}");
+        assert!(
+            not_allowed.is_empty(),
+            "{krate} may not depend on {not_allowed:?}"
+        );
     }
 }
 
 #[test]
 fn the_language_and_the_formats_touch_nothing() {
-    let io = ["std::fs", "std::env", "std::net", "std::process", "SystemTime", "Instant"];
-    forbid("specs", &io, "specs is pure: the caller reads files and passes text");
-    forbid("formats", &io, "formats is pure: input is bytes, output is bytes");
+    let io = [
+        "std::fs",
+        "std::env",
+        "std::net",
+        "std::process",
+        "SystemTime",
+        "Instant",
+    ];
+    forbid(
+        "specs",
+        &io,
+        "specs is pure: the caller reads files and passes text",
+    );
+    forbid(
+        "formats",
+        &io,
+        "formats is pure: input is bytes, output is bytes",
+    );
     forbid("manifest", &io, "manifest is pure data");
 }
 
 #[test]
 fn only_the_program_prints_and_reads_the_environment() {
-    let talk = ["println!", "eprintln!", "print!(", "eprint!(", "env::var", "env::args"];
-    for krate in ["specs", "formats", "manifest", "store", "disk", "builder", "machine"] {
-        forbid(krate, &talk, "libraries return values and events; only cli talks");
+    let talk = [
+        "println!",
+        "eprintln!",
+        "print!(",
+        "eprint!(",
+        "env::var",
+        "env::args",
+    ];
+    for krate in [
+        "specs", "formats", "manifest", "store", "disk", "builder", "machine",
+    ] {
+        forbid(
+            krate,
+            &talk,
+            "libraries return values and events; only cli talks",
+        );
     }
 }
 
 #[test]
 fn no_hash_order_reaches_a_byte_of_a_format() {
-    forbid("formats", &["HashMap", "HashSet"], "use BTreeMap: order reaches bytes");
-    forbid("manifest", &["HashMap", "HashSet"], "use BTreeMap: order reaches bytes");
+    forbid(
+        "formats",
+        &["HashMap", "HashSet"],
+        "use BTreeMap: order reaches bytes",
+    );
+    forbid(
+        "manifest",
+        &["HashMap", "HashSet"],
+        "use BTreeMap: order reaches bytes",
+    );
 }
 
 #[test]
 fn unsafe_code_stays_where_it_must_be() {
-    for krate in ["specs", "formats", "manifest", "store", "disk", "builder", "machine", "cli"] {
+    for krate in [
+        "specs", "formats", "manifest", "store", "disk", "builder", "machine", "cli",
+    ] {
         let root = if krate == "cli" { "main.rs" } else { "lib.rs" };
         let text = read(&workspace().join(krate).join("src").join(root));
-        assert!(text.contains("#![forbid(unsafe_code)]"), "{krate} must forbid unsafe code");
+        assert!(
+            text.contains("#![forbid(unsafe_code)]"),
+            "{krate} must forbid unsafe code"
+        );
     }
     for (path, text) in sources("init") {
         let lines: Vec<&str> = text.lines().collect();
@@ -141,7 +198,9 @@ fn unsafe_code_stays_where_it_must_be() {
 #[test]
 fn files_can_be_held_in_mind() {
     let mut found = Vec::new();
-    for krate in ["builder", "cli", "disk", "formats", "init", "machine", "manifest", "specs", "store"] {
+    for krate in [
+        "builder", "cli", "disk", "formats", "init", "machine", "manifest", "specs", "store",
+    ] {
         for (path, text) in sources(krate) {
             let lines = text.lines().count();
             if lines > MAX_LINES && !is_test(&path) {

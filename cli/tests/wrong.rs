@@ -1,6 +1,10 @@
 //! Bad input: wrong specs, locks, stores, disks and places, each refused with its place and the
 //! remedy, and with nothing half done.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 mod common_wrong;
 
@@ -50,11 +54,20 @@ host edge {
 
 #[test]
 fn ten_mistakes_are_all_shown_in_one_run() {
-    let place = folder(&[("ten.nos", TEN_MISTAKES), ("nginx.conf", ""), ("site/index.html", "")]);
+    let place = folder(&[
+        ("ten.nos", TEN_MISTAKES),
+        ("nginx.conf", ""),
+        ("site/index.html", ""),
+    ]);
     // The messages themselves are pinned where the language is; here that none is missing.
     let said = run(place.path(), &["check", "ten.nos"]);
     let title = |line: &str| line.starts_with("error[") || line.trim_start().starts_with("-->");
-    let titles: Vec<&str> = said.err.lines().filter(|line| title(line)).map(str::trim).collect();
+    let titles: Vec<&str> = said
+        .err
+        .lines()
+        .filter(|line| title(line))
+        .map(str::trim)
+        .collect();
     expect![[r#"
         error[E0408]: this stands in `packages` a second time
         --> ten.nos:4:24
@@ -77,9 +90,15 @@ fn ten_mistakes_are_all_shown_in_one_run() {
         error[E0201]: nothing here is called `cash`
         --> ten.nos:26:20
         error[E0104]: `MB` in `64MB` is no unit
-        --> ten.nos:27:22"#]].assert_eq(&titles.join("\n"));
+        --> ten.nos:27:22"#]]
+    .assert_eq(&titles.join("\n"));
     assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
-    assert_eq!(said.err.matches("help: ").count(), titles.len() / 2, "{}", said.err);
+    assert_eq!(
+        said.err.matches("help: ").count(),
+        titles.len() / 2,
+        "{}",
+        said.err
+    );
 
     let said = run(place.path(), &["build", "ten.nos", "--json"]);
     assert_eq!((said.code, said.err.as_str()), (Some(2), ""));
@@ -88,7 +107,10 @@ fn ten_mistakes_are_all_shown_in_one_run() {
     assert!(diagnostics.len() >= 10, "{diagnostics:#?}");
     for diagnostic in diagnostics {
         let text = |name: &str| diagnostic[name].as_str().unwrap();
-        assert!(!text("message").is_empty() && !text("help").is_empty(), "{diagnostic:#}");
+        assert!(
+            !text("message").is_empty() && !text("help").is_empty(),
+            "{diagnostic:#}"
+        );
         assert!(text("code").starts_with(['E', 'W']), "{diagnostic:#}");
         let label = &diagnostic["labels"][0];
         assert_eq!(label["file"], "ten.nos");
@@ -116,7 +138,11 @@ fn a_missing_source_is_shown_where_it_is_named_and_by_check_already() {
     "#]].assert_eq(&said.shown());
     // Pinning packages does not need the files: they may be made by a later step.
     let store = place.path().join("store");
-    run(place.path(), &["lock", "--offline", "--store", store.to_str().unwrap()]).expect(0, &[]);
+    run(
+        place.path(),
+        &["lock", "--offline", "--store", store.to_str().unwrap()],
+    )
+    .expect(0, &[]);
 }
 
 #[test]
@@ -127,7 +153,10 @@ fn sources_that_are_no_files_are_refused() {
     std::os::unix::fs::symlink("/etc", &site).unwrap();
     run(place.path(), &["check"]).expect(
         2,
-        &["error[E0702]: \"site\" leads out of the spec's folder by a symbolic link", "copy what is"],
+        &[
+            "error[E0702]: \"site\" leads out of the spec's folder by a symbolic link",
+            "copy what is",
+        ],
     );
     std::fs::remove_file(&site).unwrap();
     std::fs::write(&site, "").unwrap();
@@ -142,9 +171,18 @@ fn specs_that_cannot_be_read_are_refused() {
     std::fs::write(at.join("large.nos"), vec![b' '; 64 << 20]).unwrap();
     std::fs::write(at.join("larger.nos"), vec![b' '; (64 << 20) + 1]).unwrap();
     for (spec, message) in [
-        ("gone.nos", "there is no spec gone.nos; name a .nos file or a folder with one"),
-        ("none", "the folder none has no .nos file; name a folder with a spec"),
-        ("two", "the folder two has several specs (a.nos, b.nos); name one of them"),
+        (
+            "gone.nos",
+            "there is no spec gone.nos; name a .nos file or a folder with one",
+        ),
+        (
+            "none",
+            "the folder none has no .nos file; name a folder with a spec",
+        ),
+        (
+            "two",
+            "the folder two has several specs (a.nos, b.nos); name one of them",
+        ),
         (
             "latin.nos",
             "latin.nos is not UTF-8 text from byte 5 (line 1) on; save it as UTF-8, or name \
@@ -163,7 +201,13 @@ fn specs_that_cannot_be_read_are_refused() {
         assert_eq!(said.shown(), format!("exit 2\nerr: error: {message}\n"));
     }
     let said = run(at, &["check", "large.nos"]);
-    said.expect(2, &["error[E0110]: this file has 67108864 bytes", "split it into several files"]);
+    said.expect(
+        2,
+        &[
+            "error[E0110]: this file has 67108864 bytes",
+            "split it into several files",
+        ],
+    );
     assert!(said.err.len() < 1000, "{} bytes of message", said.err.len());
 }
 
@@ -172,7 +216,10 @@ fn hosts_that_are_not_there_are_refused_by_every_verb() {
     let place = hello();
     for verb in ["check", "lock", "update", "plan", "build", "run"] {
         let said = run(place.path(), &[verb, "hello.nos#edge"]);
-        said.expect(2, &["error: hello.nos has no host \"edge\"; its hosts are hello"]);
+        said.expect(
+            2,
+            &["error: hello.nos has no host \"edge\"; its hosts are hello"],
+        );
     }
     let none = folder(&[("empty.nos", "")]);
     run(none.path(), &["build"]).expect(2, &["./empty.nos describes no host; add a `host` block"]);
@@ -203,7 +250,9 @@ fn lock_online(place: &Path) -> Option<Said> {
 #[test]
 fn unknown_packages_are_shown_in_the_spec_with_the_nearest_names() {
     let place = with_packages("\"ngnix\", \"busybox-statik\"");
-    let Some(said) = lock_online(place.path()) else { return };
+    let Some(said) = lock_online(place.path()) else {
+        return;
+    };
     said.expect(
         2,
         &[
@@ -221,7 +270,9 @@ fn unknown_packages_are_shown_in_the_spec_with_the_nearest_names() {
 #[test]
 fn packages_that_exclude_each_other_are_shown_with_the_chain() {
     let place = with_packages("\"postfix\", \"exim4-daemon-light\"");
-    let Some(said) = lock_online(place.path()) else { return };
+    let Some(said) = lock_online(place.path()) else {
+        return;
+    };
     said.expect(
         2,
         &[
@@ -255,7 +306,14 @@ fn without_network_an_empty_store_says_what_it_needs() {
         ],
     );
     let said = run(at, &["build", "--offline"]);
-    said.expect(1, &["busybox-static", "linux-image-", "leave out --offline once to fetch"]);
+    said.expect(
+        1,
+        &[
+            "busybox-static",
+            "linux-image-",
+            "leave out --offline once to fetch",
+        ],
+    );
     // And without a lock the archive's index.
     std::fs::remove_file(at.join("nos.lock")).unwrap();
     let said = run(at, &["lock", "--mirror", DEAD_MIRROR]);
@@ -278,7 +336,10 @@ fn without_network_a_full_store_is_enough() {
     ] {
         run(place.path(), &[args, &["--store", store]].concat()).expect(0, &[]);
     }
-    assert_eq!(std::fs::read(place.path().join("nos.lock")).unwrap(), locked);
+    assert_eq!(
+        std::fs::read(place.path().join("nos.lock")).unwrap(),
+        locked
+    );
 }
 
 // ── Locks ───────────────────────────────────────────────────────────────────────────────────
@@ -290,15 +351,34 @@ fn damaged_and_newer_locks_are_refused() {
     let good = std::fs::read_to_string(&path).unwrap();
     let sha = good.find("sha256 = \"").unwrap() + 10;
     for (lock, message) in [
-        (good[..good.len() / 2].to_string(), "take the file from version control, or remove it"),
-        (format!("<<<<<<< HEAD\n{good}"), "./nos.lock: line 1, column 9: key with no value"),
-        (good.replace("version = 1\n", "version = 2\n"), "use a newer nos"),
-        (good.replace(&good[sha..sha + 64], &good[sha..sha + 63]), "not a SHA-256 of 64"),
-        (good.replace("pool/", "../pool/"), "not a relative path without `..`"),
+        (
+            good[..good.len() / 2].to_string(),
+            "take the file from version control, or remove it",
+        ),
+        (
+            format!("<<<<<<< HEAD\n{good}"),
+            "./nos.lock: line 1, column 9: key with no value",
+        ),
+        (
+            good.replace("version = 1\n", "version = 2\n"),
+            "use a newer nos",
+        ),
+        (
+            good.replace(&good[sha..sha + 64], &good[sha..sha + 63]),
+            "not a SHA-256 of 64",
+        ),
+        (
+            good.replace("pool/", "../pool/"),
+            "not a relative path without `..`",
+        ),
     ] {
         std::fs::write(&path, &lock).unwrap();
         run(place.path(), &["build", "--offline"]).expect(2, &["./nos.lock: ", message]);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), lock, "the lock was changed");
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            lock,
+            "the lock was changed"
+        );
     }
 }
 
@@ -310,10 +390,16 @@ fn a_lock_that_does_not_fit_is_refused_where_it_must_not_change() {
     let text = std::fs::read_to_string(&spec).unwrap();
     std::fs::write(&spec, text.replace("busybox-static", "busybox")).unwrap();
     let said = run(place.path(), &["build", "--locked"]);
-    said.expect(1, &["./nos.lock does not fit the spec; run `nos lock` and commit the result"]);
+    said.expect(
+        1,
+        &["./nos.lock does not fit the spec; run `nos lock` and commit the result"],
+    );
     std::fs::remove_file(&path).unwrap();
     let said = run(place.path(), &["build", "--locked"]);
-    said.expect(1, &["./nos.lock is missing; run `nos lock` and commit the result"]);
+    said.expect(
+        1,
+        &["./nos.lock is missing; run `nos lock` and commit the result"],
+    );
     assert!(!path.exists());
 }
 
@@ -333,13 +419,20 @@ fn bytes_that_are_not_the_locked_ones_are_never_kept() {
     }
     let mirror = mirror.to_str().unwrap();
     let said = run(at, &["build", "--store", "store", "--mirror", mirror]);
-    said.expect(1, &["is not the package that nos.lock names", "nothing was kept"]);
+    said.expect(
+        1,
+        &["is not the package that nos.lock names", "nothing was kept"],
+    );
     for package in lock.packages.values() {
         let (first, rest) = package.sha256.split_at(2);
         assert!(!at.join("store/objects").join(first).join(rest).exists());
     }
     let said = run(at, &["store", "verify", "--store", "store", "--json"]);
-    assert_eq!((said.code, &said.json()["problems"]), (Some(0), &0.into()), "{said:#?}");
+    assert_eq!(
+        (said.code, &said.json()["problems"]),
+        (Some(0), &0.into()),
+        "{said:#?}"
+    );
 }
 
 // ── Stores ──────────────────────────────────────────────────────────────────────────────────
@@ -356,12 +449,29 @@ fn places_that_are_no_store_are_refused() {
     assert_ne!(text, newer);
     std::fs::write(&meta, newer).unwrap();
     for (store, message) in [
-        ("hello.nos", "Not a directory (os error 20); name a folder, new or empty"),
-        ("site", "is not a nOs store (it has no meta.json but holds other files); name an empty"),
-        ("newer", "use the newer nos that wrote it, or name another store"),
-        ("/proc/nos", "cannot create the store /proc/nos: No such file or directory"),
+        (
+            "hello.nos",
+            "Not a directory (os error 20); name a folder, new or empty",
+        ),
+        (
+            "site",
+            "is not a nOs store (it has no meta.json but holds other files); name an empty",
+        ),
+        (
+            "newer",
+            "use the newer nos that wrote it, or name another store",
+        ),
+        (
+            "/proc/nos",
+            "cannot create the store /proc/nos: No such file or directory",
+        ),
     ] {
-        for verb in [&["build"][..], &["plan"], &["store", "ls"], &["store", "gc"]] {
+        for verb in [
+            &["build"][..],
+            &["plan"],
+            &["store", "ls"],
+            &["store", "gc"],
+        ] {
             let said = run(at, &[verb, &["--offline", "--store", store]].concat());
             said.expect(1, &[message, store]);
         }
@@ -390,7 +500,9 @@ fn a_store_that_may_not_be_written_is_refused() {
     std::fs::set_permissions(at.join("closed"), PermissionsExt::from_mode(0o555)).unwrap();
     let mut command = nos(at);
     let said = as_anyone(command.args(["build", "--store", "closed"])).output();
-    let Ok(said) = said else { return skip("another user may not run this nos") };
+    let Ok(said) = said else {
+        return skip("another user may not run this nos");
+    };
     Said::from(said).expect(1, &["closed", "make it accessible to this user"]);
 }
 
@@ -432,17 +544,41 @@ fn a_full_file_system_is_told_and_leaves_a_store_that_verifies() {
         said.expect(1, &["No space left on device", "free some space there"]);
         assert!(!said.err.contains("report this"), "{}", said.err);
         let said = run(at, &["store", "verify", "--store", full, "--json"]);
-        assert_eq!((said.code, &said.json()["problems"]), (Some(0), &0.into()), "{said:#?}");
+        assert_eq!(
+            (said.code, &said.json()["problems"]),
+            (Some(0), &0.into()),
+            "{said:#?}"
+        );
     }
-    let Some(_mounted) = Mounted::new(Path::new(full), "8m") else { return };
+    let Some(_mounted) = Mounted::new(Path::new(full), "8m") else {
+        return;
+    };
     // The same for a disk image: no part of it stays behind.
     let store = store.to_str().unwrap();
-    let said = run(at, &["image", "-o", "full/disk.img", "--store", store, "--offline"]);
+    let said = run(
+        at,
+        &[
+            "image",
+            "-o",
+            "full/disk.img",
+            "--store",
+            store,
+            "--offline",
+        ],
+    );
     said.expect(
         1,
-        &["error: full/disk.img: ", "No space left on device", "free some space there or choose"],
+        &[
+            "error: full/disk.img: ",
+            "No space left on device",
+            "free some space there or choose",
+        ],
     );
-    assert_eq!(std::fs::read_dir(full).unwrap().count(), 0, "a part of the image stays behind");
+    assert_eq!(
+        std::fs::read_dir(full).unwrap().count(),
+        0,
+        "a part of the image stays behind"
+    );
 }
 
 #[test]
@@ -463,15 +599,30 @@ fn a_lock_without_room_leaves_the_old_one() {
     let lock = place.path().join("nos.lock");
     let mut old = std::fs::read_to_string(&lock).unwrap();
     old.push_str("\n# old\n");
-    let old = old.replace("[groups.boot]", "[groups.\"image old\"]\nwants = []\npackages = []\n\n[groups.boot]");
+    let old = old.replace(
+        "[groups.boot]",
+        "[groups.\"image old\"]\nwants = []\npackages = []\n\n[groups.boot]",
+    );
     std::fs::write(&lock, &old).unwrap();
     let filler = std::fs::File::create(place.path().join("filler")).unwrap();
     let mut at = 0;
-    while filler.write_at(&[1; 4096], at).is_ok_and(|written| written > 0) {
+    while filler
+        .write_at(&[1; 4096], at)
+        .is_ok_and(|written| written > 0)
+    {
         at += 4096;
     }
-    let said = run(place.path(), &["lock", "--offline", "--store", store.to_str().unwrap()]);
-    said.expect(1, &["cannot write ./nos.lock: No space left on device", "free some space there"]);
+    let said = run(
+        place.path(),
+        &["lock", "--offline", "--store", store.to_str().unwrap()],
+    );
+    said.expect(
+        1,
+        &[
+            "cannot write ./nos.lock: No space left on device",
+            "free some space there",
+        ],
+    );
     assert_eq!(std::fs::read_to_string(&lock).unwrap(), old);
 }
 
@@ -481,8 +632,13 @@ struct Mounted(std::path::PathBuf);
 impl Mounted {
     fn new(place: &Path, size: &str) -> Option<Self> {
         let option = format!("size={size}");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &option, "nos-test"]).arg(place).output();
-        mount.is_ok_and(|output| output.status.success()).then(|| Self(place.to_path_buf()))
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &option, "nos-test"])
+            .arg(place)
+            .output();
+        mount
+            .is_ok_and(|output| output.status.success())
+            .then(|| Self(place.to_path_buf()))
     }
 }
 
@@ -499,11 +655,34 @@ fn a_disk_too_small_is_refused_before_the_first_write() {
     let Some(store) = filled_store() else { return };
     let place = hello();
     let store = store.to_str().unwrap();
-    let args = ["image", "--offline", "--store", store, "-o", "disk.img", "--size", "8MiB"];
+    let args = [
+        "image",
+        "--offline",
+        "--store",
+        store,
+        "-o",
+        "disk.img",
+        "--size",
+        "8MiB",
+    ];
     let said = run(place.path(), &args);
-    said.expect(1, &["a disk of 8.00 MiB is too small for hello: it needs ", " more (", "--size"]);
-    let left: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("disk.img")), "{left:?}");
+    said.expect(
+        1,
+        &[
+            "a disk of 8.00 MiB is too small for hello: it needs ",
+            " more (",
+            "--size",
+        ],
+    );
+    let left: Vec<_> = std::fs::read_dir(place.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().starts_with("disk.img")),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -513,15 +692,25 @@ fn an_install_without_room_changes_nothing() {
     let at = place.path();
     let common = ["--offline", "--store", store.to_str().unwrap()];
     let spec = std::fs::read_to_string(at.join("hello.nos")).unwrap();
-    let tight = spec.replace("network  = dhcp", "network  = dhcp\n  disk = { spare = 0MiB }");
+    let tight = spec.replace(
+        "network  = dhcp",
+        "network  = dhcp\n  disk = { spare = 0MiB }",
+    );
     std::fs::write(at.join("hello.nos"), tight).unwrap();
     run(at, &[&["image", "-o", "disk.img"][..], &common].concat()).expect(0, &[]);
     let before = digest(&at.join("disk.img"));
-    let noise: Vec<u8> =
-        (0..6u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i >> 7) as u8).collect();
+    let noise: Vec<u8> = (0..6u32 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 ^ (i >> 7) as u8)
+        .collect();
     std::fs::write(at.join("site/noise"), noise).unwrap();
     let said = run(at, &[&["install", ".", "disk.img"][..], &common].concat());
-    said.expect(1, &["error: disk.img: image \"page\" needs ", "bytes too few; remove old generations"]);
+    said.expect(
+        1,
+        &[
+            "error: disk.img: image \"page\" needs ",
+            "bytes too few; remove old generations",
+        ],
+    );
     assert_eq!(digest(&at.join("disk.img")), before, "the disk was changed");
 }
 
@@ -535,7 +724,10 @@ fn disk_verbs(disk: &str) -> Vec<Vec<String>> {
         &["gc", disk],
         &["install", "hello.nos", disk],
     ];
-    verbs.iter().map(|verb| verb.iter().map(ToString::to_string).collect()).collect()
+    verbs
+        .iter()
+        .map(|verb| verb.iter().map(ToString::to_string).collect())
+        .collect()
 }
 
 /// Every verb refuses the disk with `message`, and does not change it.
@@ -547,10 +739,24 @@ fn refuse(at: &Path, disk: &str, message: &str) {
         let args: Vec<&str> = verb.iter().map(String::as_str).collect();
         let said = run(at, &args);
         let err = said.err.trim_end();
-        assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{args:?}: {said:#?}");
-        assert!(err.starts_with("error: ") && err.lines().count() == 1, "{args:?}: {err}");
-        assert!(err.contains(disk) && err.contains(message), "{args:?}: {err}");
-        assert_eq!(before, path.is_file().then(|| digest(&path)), "{args:?} changed the disk");
+        assert_eq!(
+            (said.code, said.out.as_str()),
+            (Some(1), ""),
+            "{args:?}: {said:#?}"
+        );
+        assert!(
+            err.starts_with("error: ") && err.lines().count() == 1,
+            "{args:?}: {err}"
+        );
+        assert!(
+            err.contains(disk) && err.contains(message),
+            "{args:?}: {err}"
+        );
+        assert_eq!(
+            before,
+            path.is_file().then(|| digest(&path)),
+            "{args:?} changed the disk"
+        );
         let json = run(at, &[&args[..], &["--json"]].concat()).json();
         assert_eq!(format!("error: {}", json["error"].as_str().unwrap()), err);
     }
@@ -561,9 +767,21 @@ fn what_is_no_disk_is_refused() {
     let place = hello();
     let at = place.path();
     std::fs::create_dir(at.join("dir.img")).unwrap();
-    refuse(at, "gone.img", "cannot open gone.img: No such file or directory (os error 2); check the");
-    refuse(at, "dir.img", "dir.img is neither an image file nor a block device; name one");
-    refuse(at, "/dev/null", "/dev/null is neither an image file nor a block device; name one");
+    refuse(
+        at,
+        "gone.img",
+        "cannot open gone.img: No such file or directory (os error 2); check the",
+    );
+    refuse(
+        at,
+        "dir.img",
+        "dir.img is neither an image file nor a block device; name one",
+    );
+    refuse(
+        at,
+        "/dev/null",
+        "/dev/null is neither an image file nor a block device; name one",
+    );
 }
 
 #[test]
@@ -575,7 +793,9 @@ fn disks_that_are_not_ours_are_refused() {
     refuse(at, "empty.img", no_table);
     std::fs::write(at.join("zeros.img"), vec![0; 1 << 20]).unwrap();
     refuse(at, "zeros.img", no_table);
-    let noise: Vec<u8> = (0..1u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8).collect();
+    let noise: Vec<u8> = (0..1u32 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 21) as u8)
+        .collect();
     std::fs::write(at.join("noise.img"), noise).unwrap();
     refuse(at, "noise.img", no_table);
 
@@ -583,11 +803,23 @@ fn disks_that_are_not_ours_are_refused() {
     let disk = at.join("foreign.img");
     make_disk(&disk, "");
     patch(&disk, b"nos format=", b"our form at", usize::MAX);
-    refuse(at, "foreign.img", "this is not a nOs disk: its \\loader\\loader.conf was not written by nos");
+    refuse(
+        at,
+        "foreign.img",
+        "this is not a nOs disk: its \\loader\\loader.conf was not written by nos",
+    );
     patch(&disk, b"l\0o\0a\0d\0e\0", b"b\0o\0a\0d\0e\0", usize::MAX);
-    refuse(at, "foreign.img", "this is not a nOs disk: it has no \\loader\\loader.conf");
+    refuse(
+        at,
+        "foreign.img",
+        "this is not a nOs disk: it has no \\loader\\loader.conf",
+    );
     std::fs::write(&disk, foreign_table()).unwrap();
-    refuse(at, "foreign.img", "this is not a nOs disk: it has no EFI system partition");
+    refuse(
+        at,
+        "foreign.img",
+        "this is not a nOs disk: it has no EFI system partition",
+    );
 }
 
 #[test]
@@ -597,13 +829,21 @@ fn damaged_and_newer_disks_are_refused() {
     let disk = at.join("newer.img");
     make_disk(&disk, "");
     patch(&disk, b"#nos format=1", b"#nos format=2", usize::MAX);
-    refuse(at, "newer.img", "this disk has format 2 and this program knows formats up to 1; use a newer");
+    refuse(
+        at,
+        "newer.img",
+        "this disk has format 2 and this program knows formats up to 1; use a newer",
+    );
 
     let disk = at.join("primary.img");
     make_disk(&disk, "");
     patch(&disk, b"EFI PART", b"EFI PORT", 1);
     refuse(at, "primary.img", "the primary partition table is broken (");
-    refuse(at, "primary.img", "the backup at the end of the disk is good");
+    refuse(
+        at,
+        "primary.img",
+        "the backup at the end of the disk is good",
+    );
     patch(&disk, b"EFI PART", b"EFI PORT", 1);
     refuse(at, "primary.img", no_or_broken());
 
@@ -615,7 +855,12 @@ fn damaged_and_newer_disks_are_refused() {
 
     let disk = at.join("short.img");
     make_disk(&disk, "");
-    std::fs::OpenOptions::new().write(true).open(&disk).unwrap().set_len(8 << 20).unwrap();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&disk)
+        .unwrap()
+        .set_len(8 << 20)
+        .unwrap();
     refuse(at, "short.img", "the primary partition table is broken (");
 }
 
@@ -628,8 +873,10 @@ fn no_or_broken() -> &'static str {
 fn patch(path: &Path, from: &[u8], to: &[u8], most: usize) {
     assert_eq!(from.len(), to.len());
     let mut bytes = std::fs::read(path).unwrap();
-    let places: Vec<usize> =
-        (0..=bytes.len() - from.len()).filter(|&at| bytes[at..].starts_with(from)).take(most).collect();
+    let places: Vec<usize> = (0..=bytes.len() - from.len())
+        .filter(|&at| bytes[at..].starts_with(from))
+        .take(most)
+        .collect();
     assert!(!places.is_empty(), "nothing to patch");
     for at in places {
         bytes[at..at + to.len()].copy_from_slice(to);
@@ -641,8 +888,15 @@ fn patch(path: &Path, from: &[u8], to: &[u8], most: usize) {
 fn foreign_table() -> Vec<u8> {
     use nos_formats::gpt::{Entry, Geometry, Table, protective_mbr};
     let sectors = 2048;
-    let geometry = Geometry { sector_size: 512, sectors };
-    let mut table = Table::new(geometry, "11111111-2222-3333-4444-555555555555".parse().unwrap()).unwrap();
+    let geometry = Geometry {
+        sector_size: 512,
+        sectors,
+    };
+    let mut table = Table::new(
+        geometry,
+        "11111111-2222-3333-4444-555555555555".parse().unwrap(),
+    )
+    .unwrap();
     let entry = Entry {
         type_guid: "0fc63daf-8483-4772-8e79-3d69d8477de4".parse().unwrap(),
         unique_guid: "11111111-2222-3333-4444-666666666666".parse().unwrap(),
@@ -672,13 +926,25 @@ fn generations_that_are_not_there_are_refused() {
     make_disk(&at.join("disk.img"), "first");
     let before = digest(&at.join("disk.img"));
     for (args, message) in [
-        (&["switch", "disk.img", "7"][..], "generation 7 is not on this disk; the nearest one is 1"),
-        (&["switch", "disk.img", "0"], "generation 0 is not on this disk; the nearest one is 1"),
-        (&["rollback", "disk.img"], "generation 1 is the oldest on this disk; there is none to roll"),
+        (
+            &["switch", "disk.img", "7"][..],
+            "generation 7 is not on this disk; the nearest one is 1",
+        ),
+        (
+            &["switch", "disk.img", "0"],
+            "generation 0 is not on this disk; the nearest one is 1",
+        ),
+        (
+            &["rollback", "disk.img"],
+            "generation 1 is the oldest on this disk; there is none to roll",
+        ),
     ] {
         run(at, args).expect(1, &["error: disk.img: ", message]);
     }
-    for args in [&["switch", "disk.img", "two"][..], &["switch", "disk.img", "99999999999"]] {
+    for args in [
+        &["switch", "disk.img", "two"][..],
+        &["switch", "disk.img", "99999999999"],
+    ] {
         run(at, args).expect(2, &["'<N>'"]);
     }
     assert_eq!(digest(&at.join("disk.img")), before);
@@ -696,10 +962,16 @@ fn a_disk_in_use_is_refused() {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    let Ok(mut held) = held else { return skip("there is no flock program") };
+    let Ok(mut held) = held else {
+        return skip("there is no flock program");
+    };
     let mut said = [0; 5];
     held.stdout.as_mut().unwrap().read_exact(&mut said).unwrap();
-    refuse(at, "disk.img", "disk.img is in use by another nos (or a virtual machine); wait until");
+    refuse(
+        at,
+        "disk.img",
+        "disk.img is in use by another nos (or a virtual machine); wait until",
+    );
     drop(held.stdin.take());
     held.wait().unwrap();
     run(at, &["generations", "disk.img"]).expect(0, &[]);
@@ -712,13 +984,32 @@ fn an_image_is_never_put_in_the_place_of_something_else() {
     std::fs::write(at.join("there.img"), "precious").unwrap();
     std::fs::create_dir(at.join("dir.img")).unwrap();
     for (output, force, message) in [
-        ("there.img", false, "there.img exists already; `nos install` adds a generation to it"),
-        ("dir.img", true, "dir.img is not a regular file; name a file, or write to a device with"),
-        ("/dev/null", true, "/dev/null is not a regular file; name a file, or write to a device"),
-        ("no/disk.img", false, "no is not a folder, so no/disk.img cannot be written; make it first"),
+        (
+            "there.img",
+            false,
+            "there.img exists already; `nos install` adds a generation to it",
+        ),
+        (
+            "dir.img",
+            true,
+            "dir.img is not a regular file; name a file, or write to a device with",
+        ),
+        (
+            "/dev/null",
+            true,
+            "/dev/null is not a regular file; name a file, or write to a device",
+        ),
+        (
+            "no/disk.img",
+            false,
+            "no is not a folder, so no/disk.img cannot be written; make it first",
+        ),
     ] {
         let args = ["image", "-o", output];
-        let said = run(at, &[&args[..], if force { &["--force"] } else { &[] }].concat());
+        let said = run(
+            at,
+            &[&args[..], if force { &["--force"] } else { &[] }].concat(),
+        );
         said.expect(1, &[message]);
     }
     assert_eq!(std::fs::read(at.join("there.img")).unwrap(), b"precious");
@@ -735,10 +1026,14 @@ fn flashing_without_a_yes_writes_nothing() {
     std::fs::write(&image, vec![7; 100 << 20]).unwrap();
     let before = digest(&image);
     let common = ["--offline", "--store", store.to_str().unwrap()];
-    let flash = |device: &str, more: &[&str]| run(at, &[&["flash", ".", device], more, &common].concat());
+    let flash =
+        |device: &str, more: &[&str]| run(at, &[&["flash", ".", device], more, &common].concat());
     flash("stick.img", &[]).expect(
         2,
-        &["stick.img: an image file", "nobody is here to confirm; nothing was written, repeat with"],
+        &[
+            "stick.img: an image file",
+            "nobody is here to confirm; nothing was written, repeat with",
+        ],
     );
     flash("stick.img", &["--yes", "S3R1AL"]).expect(
         2,
@@ -748,12 +1043,20 @@ fn flashing_without_a_yes_writes_nothing() {
     std::fs::write(at.join("small.img"), vec![7; 1 << 20]).unwrap();
     flash("small.img", &["--yes", "none"]).expect(
         1,
-        &["a disk of 1.00 MiB is too small for hello: it needs ", "make the file larger"],
+        &[
+            "a disk of 1.00 MiB is too small for hello: it needs ",
+            "make the file larger",
+        ],
     );
-    assert_eq!(std::fs::read(at.join("small.img")).unwrap(), vec![7; 1 << 20]);
-    flash("gone.img", &["--yes", "none"]).expect(1, &["there is no device gone.img; `lsblk` lists"]);
+    assert_eq!(
+        std::fs::read(at.join("small.img")).unwrap(),
+        vec![7; 1 << 20]
+    );
+    flash("gone.img", &["--yes", "none"])
+        .expect(1, &["there is no device gone.img; `lsblk` lists"]);
     flash("/dev/null", &["--yes", "none"]).expect(1, &["/dev/null is neither an image file nor"]);
-    flash("site", &["--yes", "none"]).expect(1, &["site is neither an image file nor a block device"]);
+    flash("site", &["--yes", "none"])
+        .expect(1, &["site is neither an image file nor a block device"]);
 }
 
 #[test]
@@ -761,11 +1064,23 @@ fn flashing_a_device_in_use_is_refused_and_names_the_use() {
     let place = hello();
     let at = place.path();
     let tool = |program: &str, args: &[&str]| -> Option<String> {
-        let output = Command::new(program).args(args).current_dir(at).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
+        let output = Command::new(program)
+            .args(args)
+            .current_dir(at)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_string())
     };
-    std::fs::File::create(at.join("disk.img")).unwrap().set_len(64 << 20).unwrap();
-    if !rustix::process::geteuid().is_root() || tool("mkfs.ext4", &["-q", "-F", "disk.img"]).is_none() {
+    std::fs::File::create(at.join("disk.img"))
+        .unwrap()
+        .set_len(64 << 20)
+        .unwrap();
+    if !rustix::process::geteuid().is_root()
+        || tool("mkfs.ext4", &["-q", "-F", "disk.img"]).is_none()
+    {
         return skip("only root can mount a device, and mkfs.ext4 is needed");
     }
     let Some(device) = tool("losetup", &["--find", "--show", "disk.img"]) else {
@@ -782,9 +1097,18 @@ fn flashing_a_device_in_use_is_refused_and_names_the_use() {
         }
     };
     let before = digest(&at.join("disk.img"));
-    let Some(said) = said else { return skip("a loop device cannot be mounted here") };
+    let Some(said) = said else {
+        return skip("a loop device cannot be mounted here");
+    };
     let name = device.0.trim_start_matches("/dev/");
-    said.expect(1, &[&format!("error: {} will not be written: ", device.0), name, "/in-use"]);
+    said.expect(
+        1,
+        &[
+            &format!("error: {} will not be written: ", device.0),
+            name,
+            "/in-use",
+        ],
+    );
     drop(device);
     assert_eq!(digest(&at.join("disk.img")), before);
 }

@@ -33,12 +33,25 @@ pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, 
         built.map_err(|error| check::explained(context, &project, error))?
     };
     context.shell.clear();
-    Ok(Made { store, project, built })
+    Ok(Made {
+        store,
+        project,
+        built,
+    })
 }
 
 /// Where and how this run builds.
-pub(crate) fn session<'a>(context: &'a Context, store: &'a Store, project: &'a Project) -> Session<'a> {
-    Session { store, folder: &project.folder, jobs: context.jobs, observer: &context.shell }
+pub(crate) fn session<'a>(
+    context: &'a Context,
+    store: &'a Store,
+    project: &'a Project,
+) -> Session<'a> {
+    Session {
+        store,
+        folder: &project.folder,
+        jobs: context.jobs,
+        observer: &context.shell,
+    }
 }
 
 #[derive(Serialize)]
@@ -83,7 +96,10 @@ pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Outcome {
         let mut text = String::new();
         for fetch in &planned.fetch {
             let size = human_size(fetch.size);
-            text.push_str(&format!("fetch  {} {} ({size})\n", fetch.package, fetch.version));
+            text.push_str(&format!(
+                "fetch  {} {} ({size})\n",
+                fetch.package, fetch.version
+            ));
         }
         for step in &planned.steps {
             text.push_str(&format!("{}  {}\n", step.fate, step.label));
@@ -116,7 +132,11 @@ struct Report<'a> {
 
 pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
     let made = make(context, &args.spec.spec, args.locked)?;
-    let Made { store, project, built } = &made;
+    let Made {
+        store,
+        project,
+        built,
+    } = &made;
     if args.check {
         prove(context, &made)?;
     }
@@ -132,13 +152,19 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         out_link: args.out_link.as_deref(),
         system: &built.system,
     };
-    context.shell.result(&report, |report| report.path.display().to_string())?;
+    context
+        .shell
+        .result(&report, |report| report.path.display().to_string())?;
     Ok(())
 }
 
 /// Builds everything again in an empty store and compares.
 fn prove(context: &Context, made: &Made) -> Outcome {
-    let Made { store, project, built } = made;
+    let Made {
+        store,
+        project,
+        built,
+    } = made;
     let scratch = Scratch::folder("nos-check-")?;
     let again = Store::open(scratch.path().join("store"))?;
     let system = project.system()?;
@@ -147,11 +173,16 @@ fn prove(context: &Context, made: &Made) -> Outcome {
     session.borrow_packages(store, system, &lock)?;
     let archive = lock::Archive::new(context, &again, system.debian.mirror.as_deref())?;
     // Another number of threads, so that an order that depends on it would show.
-    let session = Session { jobs: if context.jobs == 1 { 3 } else { 1 }, ..session };
+    let session = Session {
+        jobs: if context.jobs == 1 { 3 } else { 1 },
+        ..session
+    };
     let second = session.build(system, &lock, &archive.environment())?;
     match nos_builder::build::first_difference((store, built), (&again, &second))? {
         None => {
-            context.shell.status("Reproducible", format_args!("host {}", system.host));
+            context
+                .shell
+                .status("Reproducible", format_args!("host {}", system.host));
             Ok(())
         }
         Some(difference) => Err(Failure::failed(format_args!(

@@ -57,7 +57,9 @@ pub(crate) fn explained(context: &Context, project: &Project, error: BuildError)
     if places.is_empty() {
         return error.into();
     }
-    show(context, &places, &checked.sources).err().unwrap_or(Failure::WrongSpec)
+    show(context, &places, &checked.sources)
+        .err()
+        .unwrap_or(Failure::WrongSpec)
 }
 
 /// Shows messages about a spec: on standard error, or as JSON on standard output.
@@ -71,7 +73,9 @@ pub(crate) fn show(context: &Context, diagnostics: &[Diagnostic], sources: &Sour
         context.shell.result(&report, |_| String::new())?;
     } else {
         let color = context.shell.color_err();
-        context.shell.plain(&nos_specs::render(diagnostics, sources, color, WIDTH));
+        context
+            .shell
+            .plain(&nos_specs::render(diagnostics, sources, color, WIDTH));
     }
     Ok(())
 }
@@ -93,7 +97,10 @@ pub(crate) fn run(context: &Context, args: &SpecArgs) -> Outcome {
             [one] => format!("host {one}"),
             many => format!("{} hosts: {}", many.len(), many.join(", ")),
         };
-        context.shell.status("Checked", format_args!("{} ({hosts})", project.spec.display()));
+        context.shell.status(
+            "Checked",
+            format_args!("{} ({hosts})", project.spec.display()),
+        );
     }
     Ok(())
 }

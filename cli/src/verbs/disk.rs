@@ -44,13 +44,23 @@ pub(crate) fn generation<'a>(
     label: &str,
     installed: Option<u64>,
 ) -> GenerationSource<'a> {
-    let images = system.manifest.images.iter().zip(&system.images).map(|(image, blob)| {
-        let open = move || -> std::io::Result<Box<dyn Read + 'a>> {
-            let file = store.open_object(&blob.digest).map_err(std::io::Error::other)?;
-            Ok(Box::new(file))
-        };
-        ImageSource { image: image.clone(), open: Box::new(open) }
-    });
+    let images = system
+        .manifest
+        .images
+        .iter()
+        .zip(&system.images)
+        .map(|(image, blob)| {
+            let open = move || -> std::io::Result<Box<dyn Read + 'a>> {
+                let file = store
+                    .open_object(&blob.digest)
+                    .map_err(std::io::Error::other)?;
+                Ok(Box::new(file))
+            };
+            ImageSource {
+                image: image.clone(),
+                open: Box::new(open),
+            }
+        });
     GenerationSource {
         uki,
         uki_digest: *system.uki.digest.as_bytes(),
@@ -64,7 +74,13 @@ pub(crate) fn generation<'a>(
 
 /// Shows how far writing or checking a disk is.
 pub(crate) fn progress(shell: &Shell) -> impl FnMut(&Progress) + '_ {
-    |at| shell.progress(&format!("{} {}", at.doing, at.what), at.done, Some(at.total))
+    |at| {
+        shell.progress(
+            &format!("{} {}", at.doing, at.what),
+            at.done,
+            Some(at.total),
+        )
+    }
 }
 
 /// Adds the place to what is wrong with a disk.
@@ -83,7 +99,10 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let mut watch = progress(&context.shell);
-    let report = on(path, disk.install(&source, InstallOptions::default(), &mut watch))?;
+    let report = on(
+        path,
+        disk.install(&source, InstallOptions::default(), &mut watch),
+    )?;
     drop(watch);
     context.shell.clear();
     changed(context, path, "Installed", &report)
@@ -92,7 +111,10 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
 pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
     let mut device = FileDevice::open(path)?;
-    let report = on(path, on(path, Disk::open(&mut device))?.switch(args.generation))?;
+    let report = on(
+        path,
+        on(path, Disk::open(&mut device))?.switch(args.generation),
+    )?;
     changed(context, path, "Switched", &report)
 }
 
@@ -126,7 +148,10 @@ fn changed(context: &Context, path: &Path, verb: &str, report: &Report) -> Outco
         1 => "1 sector".to_string(),
         n => format!("{n} sectors"),
     };
-    shell.status(verb, format_args!("{said} ({} in {sectors})", human_size(report.bytes_written)));
+    shell.status(
+        verb,
+        format_args!("{said} ({} in {sectors})", human_size(report.bytes_written)),
+    );
     for image in &report.images_written {
         shell.status("Wrote", format_args!("image {image}"));
     }
@@ -146,10 +171,14 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     let path = &args.disk;
     let mut device = FileDevice::open_read_only(path)?;
     let disk = on(path, Disk::open(&mut device))?;
-    let listing = Listing { disk: path, generations: disk.generations() };
+    let listing = Listing {
+        disk: path,
+        generations: disk.generations(),
+    };
     let shell = &context.shell;
     shell.result(&listing, |listing| {
-        let mut rows = vec![["", "N", "INSTALLED", "KERNEL", "NEW", "SIZE", "LABEL"].map(String::from)];
+        let mut rows =
+            vec![["", "N", "INSTALLED", "KERNEL", "NEW", "SIZE", "LABEL"].map(String::from)];
         for generation in &listing.generations {
             let mark = match (generation.current, generation.previous) {
                 (true, _) => "→",
@@ -184,11 +213,19 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
 fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let plain = |row: &[String; N]| row.each_ref().map(|cell| printable(cell));
     let rows: Vec<[String; N]> = rows.iter().map(plain).collect();
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|r| r[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
     for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
         text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
         text.push('\n');
     }
@@ -210,7 +247,11 @@ pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
     let mut watch = progress(&context.shell);
     let report = on(path, disk.verify(&mut watch))?;
     drop(watch);
-    let verified = Verified { disk: path, good: report.is_good(), report };
+    let verified = Verified {
+        disk: path,
+        good: report.is_good(),
+        report,
+    };
     context.shell.result(&verified, |verified| {
         let report = &verified.report;
         let plain = |finding| printable(&describe(finding)) + "\n";
@@ -226,7 +267,11 @@ pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
         ));
         text
     })?;
-    if verified.good { Ok(()) } else { Err(Failure::Explained) }
+    if verified.good {
+        Ok(())
+    } else {
+        Err(Failure::Explained)
+    }
 }
 
 /// A finding in a person's words.
@@ -240,10 +285,21 @@ fn describe(finding: &Finding) -> String {
         Finding::FileSystem { what } => format!("EFI system partition: {what}"),
         Finding::Pointer { what } => format!("pointer: {what}"),
         Finding::Generation { number, what } => format!("generation {number}: {what}"),
-        Finding::Kernel { digest, generations, what } => {
+        Finding::Kernel {
+            digest,
+            generations,
+            what,
+        } => {
             format!("kernel image {digest}: {what} ({})", needed(generations))
         }
-        Finding::Image { name, partition, generations, first_block, blocks, what } => {
+        Finding::Image {
+            name,
+            partition,
+            generations,
+            first_block,
+            blocks,
+            what,
+        } => {
             let partition = partition.map_or_else(String::new, |p| format!(" (partition {p})"));
             let first = first_block.map_or_else(String::new, |b| format!(", first block {b}"));
             let needed = needed(generations);

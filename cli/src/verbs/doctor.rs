@@ -36,12 +36,24 @@ struct Finding {
 
 impl Finding {
     fn good(what: &'static str, found: impl ToString) -> Self {
-        Self { what, good: true, needed: false, found: found.to_string(), remedy: None }
+        Self {
+            what,
+            good: true,
+            needed: false,
+            found: found.to_string(),
+            remedy: None,
+        }
     }
 
     fn bad(what: &'static str, found: impl ToString, remedy: impl ToString) -> Self {
         let remedy = Some(remedy.to_string());
-        Self { what, good: false, needed: false, found: found.to_string(), remedy }
+        Self {
+            what,
+            good: false,
+            needed: false,
+            found: found.to_string(),
+            remedy,
+        }
     }
 
     /// What is wrong and what to do, from a message that says both: what is behind the last
@@ -54,7 +66,10 @@ impl Finding {
     }
 
     fn needed(self) -> Self {
-        Self { needed: true, ..self }
+        Self {
+            needed: true,
+            ..self
+        }
     }
 }
 
@@ -71,7 +86,9 @@ pub(crate) fn run(context: &Context) -> Outcome {
             toolbox
         }
         Err(failure) => {
-            findings.push(Finding::failed(STORE, failure.message().unwrap_or("cannot be used")).needed());
+            findings.push(
+                Finding::failed(STORE, failure.message().unwrap_or("cannot be used")).needed(),
+            );
             None
         }
     };
@@ -90,7 +107,10 @@ pub(crate) fn run(context: &Context) -> Outcome {
         }
         text
     })?;
-    match findings.iter().all(|finding| finding.good || !finding.needed) {
+    match findings
+        .iter()
+        .all(|finding| finding.good || !finding.needed)
+    {
         true => Ok(()),
         false => Err(Failure::Explained),
     }
@@ -124,14 +144,25 @@ fn space(store: &Store) -> Finding {
 fn mirror(context: &Context, store: &Store) -> Finding {
     let what = "build: Debian mirror";
     let asked = Archive::new(context, store, None).and_then(|archive| {
-        let environment = Environment { retry: Retry { attempts: 1, ..Retry::default() }, ..archive.environment() };
+        let environment = Environment {
+            retry: Retry {
+                attempts: 1,
+                ..Retry::default()
+            },
+            ..archive.environment()
+        };
         debian::probe(&environment, SUITE).map_err(Failure::failed)?;
-        let base = environment.mirror.map(|mirror| mirror.base(SUITE).to_string());
+        let base = environment
+            .mirror
+            .map(|mirror| mirror.base(SUITE).to_string());
         base.map_err(Failure::failed)
     });
     context.shell.clear();
     match asked {
-        Ok(base) => Finding::good(what, format_args!("{base} answers, and its signature is Debian's")),
+        Ok(base) => Finding::good(
+            what,
+            format_args!("{base} answers, and its signature is Debian's"),
+        ),
         Err(failure) => Finding::failed(what, failure.message().unwrap_or("does not answer")),
     }
 }
@@ -141,7 +172,15 @@ fn mirror(context: &Context, store: &Store) -> Finding {
 fn sandbox() -> Finding {
     let what = "build: sandbox for programs";
     let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "true"]);
+    unshare.args([
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "--net",
+        "--pid",
+        "--fork",
+        "true",
+    ]);
     match unshare.stdin(Stdio::null()).output() {
         Ok(output) if output.status.success() => Finding::good(what, "namespaces can be made"),
         Ok(output) => Finding::bad(
@@ -162,7 +201,8 @@ fn sandbox() -> Finding {
 
 /// The switch that keeps namespaces from this user.
 fn forbidden_by() -> &'static str {
-    let number = |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
+    let number =
+        |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
     if number("/proc/sys/user/max_user_namespaces") == Some(0) {
         "sysctl user.max_user_namespaces=10000"
     } else if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) {
@@ -189,9 +229,14 @@ fn machine(toolbox: Option<&Toolbox>) -> Finding {
 fn acceleration(toolbox: Option<&Toolbox>) -> Finding {
     let what = "run: acceleration";
     let slow = "machines are emulated, several times slower";
-    let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
     let remedy = match &opened {
-        Ok(_) => "nothing to do here; a newer kernel, or one that is not itself a guest, may do better",
+        Ok(_) => {
+            "nothing to do here; a newer kernel, or one that is not itself a guest, may do better"
+        }
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             "join the group that owns /dev/kvm (`usermod -aG kvm USER`, then log in again)"
         }
@@ -209,7 +254,10 @@ fn acceleration(toolbox: Option<&Toolbox>) -> Finding {
             }
         }
         _ => match opened {
-            Ok(_) => Finding::good(what, "/dev/kvm opens; whether it runs guests, `nos run` finds out"),
+            Ok(_) => Finding::good(
+                what,
+                "/dev/kvm opens; whether it runs guests, `nos run` finds out",
+            ),
             Err(error) => Finding::bad(what, format_args!("/dev/kvm: {error}; {slow}"), remedy),
         },
     }

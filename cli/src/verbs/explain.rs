@@ -17,7 +17,9 @@ pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Outcome {
         context.shell.result(&names, |names| names.join("\n"))?;
         return Ok(());
     };
-    let found = codes::explain(what).map(str::to_string).or_else(|| schema::explain_path(what));
+    let found = codes::explain(what)
+        .map(str::to_string)
+        .or_else(|| schema::explain_path(what));
     let Some(text) = found else {
         let names = schema::paths();
         let near = suggest::nearest(what, names.iter().map(String::as_str));
@@ -26,19 +28,27 @@ pub(crate) fn explain(context: &Context, args: &ExplainArgs) -> Outcome {
             "nothing is called {what:?}; {near}`nos explain` lists every name"
         )));
     };
-    context.shell.result(&json!({ "what": what, "text": text }), |_| text.clone())?;
+    context
+        .shell
+        .result(&json!({ "what": what, "text": text }), |_| text.clone())?;
     Ok(())
 }
 
 /// A first spec, and the page that it serves.
 const FIRST: [(&str, &str); 2] = [
     ("host.nos", include_str!("../../templates/host.nos")),
-    ("site/index.html", include_str!("../../templates/index.html")),
+    (
+        "site/index.html",
+        include_str!("../../templates/index.html"),
+    ),
 ];
 
 pub(crate) fn init(context: &Context, args: &InitArgs) -> Outcome {
     let failed = |path: &Path, error: std::io::Error| {
-        Failure::failed(format_args!("{} cannot be written: {error}; name another folder", path.display()))
+        Failure::failed(format_args!(
+            "{} cannot be written: {error}; name another folder",
+            path.display()
+        ))
     };
     for (name, _) in FIRST {
         let path = args.folder.join(name);
@@ -59,16 +69,22 @@ pub(crate) fn init(context: &Context, args: &InitArgs) -> Outcome {
         written.push(path);
     }
     if context.shell.json() {
-        return Ok(context.shell.result(&json!({ "written": written }), |_| String::new())?);
+        return Ok(context
+            .shell
+            .result(&json!({ "written": written }), |_| String::new())?);
     }
     let folder = args.folder.display();
-    context.shell.status("Next", format_args!("nos run {folder}"));
+    context
+        .shell
+        .status("Next", format_args!("nos run {folder}"));
     Ok(())
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Outcome {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "nos", &mut script);
-    std::io::stdout().write_all(&script).map_err(OutputEnded::from)?;
+    std::io::stdout()
+        .write_all(&script)
+        .map_err(OutputEnded::from)?;
     Ok(())
 }

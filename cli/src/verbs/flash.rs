@@ -1,8 +1,8 @@
 //! `nos flash`: a bootable disk onto real hardware, refusing anything that looks like a mistake.
 
+use super::Outcome;
 use super::build::{self, Made};
 use super::image::{Parts, write_image};
-use super::Outcome;
 use crate::args::FlashArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -41,7 +41,11 @@ pub(crate) fn run(context: &Context, args: &FlashArgs) -> Outcome {
         }
         Err(_) => false,
     };
-    let device = if is_file { None } else { Some(Machine::default().inspect(path)?) };
+    let device = if is_file {
+        None
+    } else {
+        Some(Machine::default().inspect(path)?)
+    };
     // What can be refused before the build is refused before the build.
     if let Some(device) = &device {
         refuse(device, 0)?;
@@ -68,7 +72,11 @@ pub(crate) fn run(context: &Context, args: &FlashArgs) -> Outcome {
     };
     context.shell.clear();
     if context.shell.json() {
-        let flashed = Flashed { device: path, was: device.as_ref(), report: &report };
+        let flashed = Flashed {
+            device: path,
+            was: device.as_ref(),
+            report: &report,
+        };
         return Ok(context.shell.result(&flashed, |_| String::new())?);
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -109,12 +117,7 @@ fn to_device(
 }
 
 /// An image file stands in for a device: it keeps its size, and is whole at every moment.
-fn to_file(
-    context: &Context,
-    made: &Made,
-    parts: &Parts,
-    path: &Path,
-) -> Result<Report, Failure> {
+fn to_file(context: &Context, made: &Made, parts: &Parts, path: &Path) -> Result<Report, Failure> {
     let size = FileDevice::open(path)?.size_bytes();
     let remedy = "make the file larger, or have one made with `nos image`";
     parts.check_size(&made.built.system, size, SECTOR_SIZE, remedy)?;
@@ -123,12 +126,7 @@ fn to_file(
 
 /// Shows what would be lost and has it confirmed: by `--yes` with the device's serial number, or
 /// by typing it.
-fn confirm(
-    context: &Context,
-    args: &FlashArgs,
-    device: Option<&Device>,
-    made: &Made,
-) -> Outcome {
+fn confirm(context: &Context, args: &FlashArgs, device: Option<&Device>, made: &Made) -> Outcome {
     let serial = match device {
         Some(device) if !device.serial.is_empty() => device.serial.as_str(),
         _ => NO_SERIAL,
@@ -150,11 +148,18 @@ fn confirm(
             "nobody is here to confirm; nothing was written, repeat with --yes {serial:?}"
         )));
     }
-    context.shell.plain(&format!("Type {serial} to erase all of this:"));
+    context
+        .shell
+        .plain(&format!("Type {serial} to erase all of this:"));
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(|error| {
-        Failure::failed(format_args!("the answer cannot be read: {error}; use --yes {serial:?}"))
-    })?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| {
+            Failure::failed(format_args!(
+                "the answer cannot be read: {error}; use --yes {serial:?}"
+            ))
+        })?;
     match answer.trim() == serial {
         true => Ok(()),
         false => Err(Failure::failed("not confirmed; nothing was written")),
@@ -166,8 +171,16 @@ fn describe(args: &FlashArgs, device: Option<&Device>, made: &Made) -> String {
         Some(device) => format!(
             "{}: {}, serial {}, {}",
             args.device.display(),
-            if device.model.is_empty() { "no model name" } else { &device.model },
-            if device.serial.is_empty() { NO_SERIAL } else { &device.serial },
+            if device.model.is_empty() {
+                "no model name"
+            } else {
+                &device.model
+            },
+            if device.serial.is_empty() {
+                NO_SERIAL
+            } else {
+                &device.serial
+            },
             human_size(device.size_bytes),
         ),
         None => format!("{}: an image file", args.device.display()),

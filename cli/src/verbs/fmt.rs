@@ -35,7 +35,11 @@ pub(crate) fn run(context: &Context, args: &FmtArgs) -> Outcome {
             spec => file(context, Target::find(spec)?.spec, args.check)?,
         });
     }
-    let verb = if args.check { "Not canonical" } else { "Formatted" };
+    let verb = if args.check {
+        "Not canonical"
+    } else {
+        "Formatted"
+    };
     for file in done.iter().filter(|f| f.changed && f.text.is_none()) {
         context.shell.status(verb, file.file.display());
     }
@@ -55,8 +59,11 @@ fn file(context: &Context, path: PathBuf, check: bool) -> Result<Formatted, Fail
         && formatted.changed
         && !check
     {
-        replace_file(&path, canonical.as_bytes())
-            .map_err(|error| ProjectError::Io { action: "write", path, error })?;
+        replace_file(&path, canonical.as_bytes()).map_err(|error| ProjectError::Io {
+            action: "write",
+            path,
+            error,
+        })?;
     }
     Ok(formatted)
 }
@@ -65,7 +72,10 @@ fn standard_input(context: &Context, check: bool) -> Result<Formatted, Failure> 
     let path = Path::new(STDIN);
     let text = text_from(std::io::stdin().lock(), path)?;
     let (canonical, formatted) = format(context, path, &text)?;
-    Ok(Formatted { text: canonical.filter(|_| !check), ..formatted })
+    Ok(Formatted {
+        text: canonical.filter(|_| !check),
+        ..formatted
+    })
 }
 
 /// The canonical form and what to say of it; no form, with the messages shown, where the text
@@ -79,16 +89,34 @@ fn format(
     match nos_specs::fmt::format(text) {
         Ok(canonical) => {
             let changed = canonical != text;
-            Ok((Some(canonical), Formatted { file, changed, text: None, diagnostics: Vec::new() }))
+            Ok((
+                Some(canonical),
+                Formatted {
+                    file,
+                    changed,
+                    text: None,
+                    diagnostics: Vec::new(),
+                },
+            ))
         }
         Err(found) => {
             let sources = Sources::single(path.to_string_lossy(), text);
             if !context.shell.json() {
                 check::show(context, &found, &sources)?;
             }
-            let report = diagnostic::report(&found, &sources).into_iter().map(serde_json::to_value);
+            let report = diagnostic::report(&found, &sources)
+                .into_iter()
+                .map(serde_json::to_value);
             let diagnostics = report.collect::<Result<_, _>>().map_err(Failure::failed)?;
-            Ok((None, Formatted { file, changed: false, text: None, diagnostics }))
+            Ok((
+                None,
+                Formatted {
+                    file,
+                    changed: false,
+                    text: None,
+                    diagnostics,
+                },
+            ))
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Verbs that make a whole disk: `nos image` and `nos flash`.
 
+use super::Outcome;
 use super::build::{self, Made};
 use super::disk::{generation, on, progress};
-use super::Outcome;
 use crate::args::ImageArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -79,24 +79,29 @@ impl Parts {
         path: &Path,
     ) -> Result<Report, Failure> {
         let Made { store, built, .. } = made;
-        let state = state_bytes(&built.system).map(|size| self.state(size)).transpose()?;
+        let state = state_bytes(&built.system)
+            .map(|size| self.state(size))
+            .transpose()?;
         let new = self.layout(&built.system, state);
         let source = generation(store, &built.system, &self.uki, "", None);
         let report = nos_disk::create(device, &new, &source, &mut progress(&context.shell));
         context.shell.clear();
-        on(path, report.map_err(|error| match error {
-            // What the library says of a change to a disk that boots is wrong for a new one.
-            nos_disk::Error::Io { doing, source } => {
-                let remedy = match source.kind() {
-                    ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                        "free some space there or choose another place"
-                    }
-                    _ => "check the device with `dmesg`, then write all of it again",
-                };
-                format!("{doing} failed: {source}; {remedy}")
-            }
-            other => other.to_string(),
-        }))
+        on(
+            path,
+            report.map_err(|error| match error {
+                // What the library says of a change to a disk that boots is wrong for a new one.
+                nos_disk::Error::Io { doing, source } => {
+                    let remedy = match source.kind() {
+                        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                            "free some space there or choose another place"
+                        }
+                        _ => "check the device with `dmesg`, then write all of it again",
+                    };
+                    format!("{doing} failed: {source}; {remedy}")
+                }
+                other => other.to_string(),
+            }),
+        )
     }
 
     /// Bytes that a disk needs to hold the system and `spare` bytes of further images.
@@ -107,7 +112,12 @@ impl Parts {
         sector_size: u32,
     ) -> Result<u64, Failure> {
         let layout = self.layout(system, None);
-        Ok(nos_disk::minimum_size(&layout, &system.manifest.images, spare, sector_size)?)
+        Ok(nos_disk::minimum_size(
+            &layout,
+            &system.manifest.images,
+            spare,
+            sector_size,
+        )?)
     }
 
     /// Refuses a disk of `size` bytes that is too small, and says by how much. `remedy` ends the
@@ -136,7 +146,10 @@ impl Parts {
 
 /// Bytes of the state partition, in whole units of partitions.
 fn state_bytes(system: &BuiltSystem) -> Option<u64> {
-    system.disk.state_bytes.map(|size| size.next_multiple_of(PARTITION_ALIGN))
+    system
+        .disk
+        .state_bytes
+        .map(|size| size.next_multiple_of(PARTITION_ALIGN))
 }
 
 #[derive(Serialize)]
@@ -155,7 +168,10 @@ pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
     let made = build::make(context, &args.spec.spec, args.locked)?;
     let size = write_image(context, &made, output, args.size, args.sector_size)?;
     let Made { built, project, .. } = &made;
-    let report = Report { number: 1, ..size.1 };
+    let report = Report {
+        number: 1,
+        ..size.1
+    };
     let written = Written {
         disk: output,
         host: &project.system()?.host,
@@ -192,7 +208,10 @@ pub(crate) fn check_place(output: &Path, force: bool) -> Outcome {
             "{place} exists already; `nos install` adds a generation to it, --force replaces it"
         )),
         Ok(_) => Ok(()),
-        Err(_) => match output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Err(_) => match output
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             Some(folder) if !folder.is_dir() => wrong(format_args!(
                 "{} is not a folder, so {place} cannot be written; make it first",
                 folder.display()
@@ -225,7 +244,10 @@ pub(crate) fn write_image(
     let mut device = FileDevice::create(scratch.path(), size, sector_size)?;
     let report = parts.write(context, made, &mut device, output)?;
     std::fs::rename(scratch.path(), output).map_err(|error| {
-        Failure::failed(format_args!("{} cannot be written: {error}; choose another place", output.display()))
+        Failure::failed(format_args!(
+            "{} cannot be written: {error}; choose another place",
+            output.display()
+        ))
     })?;
     Ok((device.size_bytes(), report))
 }

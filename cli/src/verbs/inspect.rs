@@ -26,8 +26,16 @@ fn open(context: &Context, spec: &str) -> Result<Opened, Failure> {
     let system = made.project.system()?;
     let lock = lock::ensure(context, &made.store, &made.project, true)?;
     let images = build::session(context, &made.store, &made.project).compositions(system, &lock)?;
-    let packages = lock.packages.into_iter().map(|(name, pin)| (name, pin.version)).collect();
-    Ok(Opened { made, images, packages })
+    let packages = lock
+        .packages
+        .into_iter()
+        .map(|(name, pin)| (name, pin.version))
+        .collect();
+    Ok(Opened {
+        made,
+        images,
+        packages,
+    })
 }
 
 /// Bytes below a path.
@@ -99,7 +107,11 @@ pub(crate) fn tree(context: &Context, args: &TreeArgs) -> Outcome {
             for branch in image.branches.iter().skip(1) {
                 let level = branch.path.matches('/').count();
                 let indent = " ".repeat(4 + 2 * level);
-                text.push_str(&format!("{:>10}{indent}{}\n", human_size(branch.bytes), branch.path));
+                text.push_str(&format!(
+                    "{:>10}{indent}{}\n",
+                    human_size(branch.bytes),
+                    branch.path
+                ));
             }
         }
         text
@@ -111,7 +123,9 @@ pub(crate) fn tree(context: &Context, args: &TreeArgs) -> Outcome {
 fn branches(composition: &Composition, depth: usize) -> Vec<Branch> {
     let mut sums: BTreeMap<TreePath, (u64, u64)> = BTreeMap::new();
     for (path, node) in composition.tree.iter() {
-        let Kind::File(Blob { size, .. }) = &node.kind else { continue };
+        let Kind::File(Blob { size, .. }) = &node.kind else {
+            continue;
+        };
         let mut at = Some(path.clone());
         while let Some(path) = at {
             if path.components().count() <= depth {
@@ -123,16 +137,25 @@ fn branches(composition: &Composition, depth: usize) -> Vec<Branch> {
     }
     let mut below: BTreeMap<Option<TreePath>, Vec<(u64, Reverse<TreePath>, u64)>> = BTreeMap::new();
     for (path, (bytes, files)) in sums {
-        below.entry(path.parent()).or_default().push((bytes, Reverse(path), files));
+        below
+            .entry(path.parent())
+            .or_default()
+            .push((bytes, Reverse(path), files));
     }
     below.values_mut().for_each(|folder| folder.sort_unstable());
     // The largest of the innermost folder that is begun comes next.
     let mut ordered = Vec::new();
     let mut begun = Vec::from_iter(below.remove(&None));
     while let Some(mut folder) = begun.pop() {
-        let Some((bytes, Reverse(path), files)) = folder.pop() else { continue };
+        let Some((bytes, Reverse(path), files)) = folder.pop() else {
+            continue;
+        };
         begun.push(folder);
-        ordered.push(Branch { path: path.to_string(), bytes, files });
+        ordered.push(Branch {
+            path: path.to_string(),
+            bytes,
+            files,
+        });
         begun.extend(below.remove(&Some(path)));
     }
     ordered
@@ -185,9 +208,13 @@ fn because(image: &str, composition: &Composition, path: &TreePath) -> Because {
 
 fn why_path(opened: &Opened, what: &str) -> Result<Vec<Because>, Failure> {
     let path = TreePath::new(what).map_err(|error| Failure::Wrong(error.to_string()))?;
-    let holders = opened.images.iter().filter(|(_, c)| c.tree.get(&path).is_some());
-    let found: Vec<Because> =
-        holders.map(|(image, composition)| because(image, composition, &path)).collect();
+    let holders = opened
+        .images
+        .iter()
+        .filter(|(_, c)| c.tree.get(&path).is_some());
+    let found: Vec<Because> = holders
+        .map(|(image, composition)| because(image, composition, &path))
+        .collect();
     if !found.is_empty() {
         return Ok(found);
     }
@@ -198,7 +225,9 @@ fn why_path(opened: &Opened, what: &str) -> Result<Vec<Because>, Failure> {
         ),
         None => "no package or file brings it; `nos tree` shows what is there".to_string(),
     };
-    Err(Failure::failed(format_args!("{what} is in no image of this host: {said}")))
+    Err(Failure::failed(format_args!(
+        "{what} is in no image of this host: {said}"
+    )))
 }
 
 fn why_package(opened: &Opened, what: &str) -> Result<Vec<Because>, Failure> {
@@ -212,9 +241,10 @@ fn why_package(opened: &Opened, what: &str) -> Result<Vec<Because>, Failure> {
     let mut found = Vec::new();
     for (image, composition) in &opened.images {
         // One file that stays says enough; a licence stays because of others, so it comes last.
-        let kept = composition.owners.iter().filter(|(path, owner)| {
-            owner.as_str() == what && composition.tree.get(path).is_some()
-        });
+        let kept = composition
+            .owners
+            .iter()
+            .filter(|(path, owner)| owner.as_str() == what && composition.tree.get(path).is_some());
         let first = kept.min_by_key(|(path, _)| path.as_bytes().starts_with(b"usr/share/doc/"));
         if let Some((path, _)) = first {
             found.push(because(image, composition, path));
@@ -260,11 +290,20 @@ pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Outcome {
         digest: opened.made.built.digest.to_string(),
         content_bytes: opened.made.built.system.content_bytes(),
     };
-    let diff = Diff { before: side(&a), after: side(&b), changes: changes(&a, &b) };
+    let diff = Diff {
+        before: side(&a),
+        after: side(&b),
+        changes: changes(&a, &b),
+    };
     context.shell.result(&diff, |diff| {
         let mut text = String::new();
         for change in &diff.changes {
-            let Change { what, name, before, after } = change;
+            let Change {
+                what,
+                name,
+                before,
+                after,
+            } = change;
             let line = match (before, after) {
                 (None, Some(after)) => format!("+ {what} {name} {after}"),
                 (Some(before), None) => format!("- {what} {name} {before}"),
@@ -292,8 +331,16 @@ pub(crate) fn diff(context: &Context, args: &DiffArgs) -> Outcome {
 fn changes(a: &Opened, b: &Opened) -> Vec<Change> {
     let one = |key: &str, value: &str| BTreeMap::from([(key.to_string(), value.to_string())]);
     let (x, y) = (&a.made.built.system, &b.made.built.system);
-    let mut all = compare("kernel", &one("", &x.manifest.kernel), &one("", &y.manifest.kernel));
-    all.extend(compare("command line", &one("", &x.cmdline), &one("", &y.cmdline)));
+    let mut all = compare(
+        "kernel",
+        &one("", &x.manifest.kernel),
+        &one("", &y.manifest.kernel),
+    );
+    all.extend(compare(
+        "command line",
+        &one("", &x.cmdline),
+        &one("", &y.cmdline),
+    ));
     all.extend(compare("package", &a.packages, &b.packages));
     let names: BTreeSet<&String> = a.images.keys().chain(b.images.keys()).collect();
     for name in names {
@@ -310,7 +357,11 @@ fn described(composition: &Composition) -> BTreeMap<String, String> {
         Kind::File(blob) => {
             let digest = blob.digest.to_string();
             let digest = digest.get(..16).unwrap_or_default();
-            format!("{} {digest} mode {:o}", human_size(blob.size), node.metadata.mode)
+            format!(
+                "{} {digest} mode {:o}",
+                human_size(blob.size),
+                node.metadata.mode
+            )
         }
         Kind::Directory => format!("folder mode {:o}", node.metadata.mode),
         Kind::Symlink(target) => format!("link to {}", String::from_utf8_lossy(target)),
@@ -319,7 +370,9 @@ fn described(composition: &Composition) -> BTreeMap<String, String> {
         Kind::Fifo => "pipe".to_string(),
         Kind::Socket => "socket".to_string(),
     };
-    nodes.map(|(path, node)| (path.to_string(), describe(node))).collect()
+    nodes
+        .map(|(path, node)| (path.to_string(), describe(node)))
+        .collect()
 }
 
 fn compare(
@@ -328,7 +381,9 @@ fn compare(
     after: &BTreeMap<String, String>,
 ) -> Vec<Change> {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-    let differing = names.into_iter().filter(|name| before.get(*name) != after.get(*name));
+    let differing = names
+        .into_iter()
+        .filter(|name| before.get(*name) != after.get(*name));
     differing
         .map(|name| Change {
             what: what.to_string(),

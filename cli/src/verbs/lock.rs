@@ -4,7 +4,9 @@ use super::{Outcome, check};
 use crate::args::{SpecArgs, UpdateArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use nos_builder::debian::{self, AptFile, Changes, Environment, Mirror, MirrorError, Mode, Request, TrustSet};
+use nos_builder::debian::{
+    self, AptFile, Changes, Environment, Mirror, MirrorError, Mode, Request, TrustSet,
+};
 use nos_builder::events::Relay;
 use nos_builder::plan;
 use nos_builder::project::Project;
@@ -38,9 +40,10 @@ impl<'a> Archive<'a> {
             store,
             mirror: match &context.mirror {
                 Some(given) => Mirror::find(None, Some(given), &[]).map_err(|error| match error {
-                    MirrorError::BadAddress { address, .. } => {
-                        MirrorError::BadAddress { address, place: "--mirror" }
-                    }
+                    MirrorError::BadAddress { address, .. } => MirrorError::BadAddress {
+                        address,
+                        place: "--mirror",
+                    },
                     other => other,
                 }),
                 None => Mirror::find(spec, context.environment_mirror.as_deref(), &apt),
@@ -79,7 +82,9 @@ pub(crate) fn update(context: &Context, args: &UpdateArgs) -> Outcome {
         let pins = crate::tools::renew(context, &context.open_store()?)?;
         context.shell.status("Locked", pins.display());
         if context.shell.json() {
-            context.shell.result(&serde_json::json!({ "lock": pins }), |_| String::new())?;
+            context
+                .shell
+                .result(&serde_json::json!({ "lock": pins }), |_| String::new())?;
         }
         return Ok(());
     }
@@ -102,9 +107,15 @@ fn renew(context: &Context, project: &Project, mode: &Mode) -> Outcome {
     }
     say(context, &changes);
     let verb = if unchanged { "Unchanged" } else { "Locked" };
-    context.shell.status(verb, format_args!("{} packages in {}", new.packages.len(), path.display()));
+    context.shell.status(
+        verb,
+        format_args!("{} packages in {}", new.packages.len(), path.display()),
+    );
     if context.shell.json() {
-        let locked = Locked { lock: path.display().to_string(), changes: &changes };
+        let locked = Locked {
+            lock: path.display().to_string(),
+            changes: &changes,
+        };
         context.shell.result(&locked, |_| String::new())?;
     }
     Ok(())
@@ -112,10 +123,14 @@ fn renew(context: &Context, project: &Project, mode: &Mode) -> Outcome {
 
 fn say(context: &Context, changes: &Changes) {
     for (name, (from, to)) in &changes.moved {
-        context.shell.status("Updated", format_args!("{name} {from} -> {to}"));
+        context
+            .shell
+            .status("Updated", format_args!("{name} {from} -> {to}"));
     }
     for (name, version) in &changes.removed {
-        context.shell.status("Dropped", format_args!("{name} {version}"));
+        context
+            .shell
+            .status("Dropped", format_args!("{name} {version}"));
     }
 }
 
@@ -137,13 +152,19 @@ pub(crate) fn ensure(
         return Err(Failure::failed(format_args!(
             "{} {}; run `nos lock` and commit the result",
             project.lock_path().display(),
-            if old.is_some() { "does not fit the spec" } else { "is missing" },
+            if old.is_some() {
+                "does not fit the spec"
+            } else {
+                "is missing"
+            },
         )));
     }
     let (new, changes) = resolve(context, store, project, old.as_ref(), &Mode::Keep)?;
     project.write_lock(&new)?;
     say(context, &changes);
-    context.shell.status("Locked", project.lock_path().display());
+    context
+        .shell
+        .status("Locked", project.lock_path().display());
     Ok(new)
 }
 
@@ -172,7 +193,10 @@ fn resolve(
         suite: first.debian.suite.clone(),
         groups: plan::wanted_groups(systems).map_err(Failure::failed)?,
     };
-    context.shell.status("Resolving", format_args!("packages of {}", project.spec.display()));
+    context.shell.status(
+        "Resolving",
+        format_args!("packages of {}", project.spec.display()),
+    );
     let archive = Archive::new(context, store, first.debian.mirror.as_deref())?;
     let (mut new, _) = debian::lock(&archive.environment(), &request, old, mode)
         .map_err(|error| check::explained(context, project, error.into()))?;

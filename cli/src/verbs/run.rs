@@ -57,7 +57,11 @@ struct Address {
 
 pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let made = build::make(context, &args.spec.spec, args.locked)?;
-    let Made { store, project, built } = &made;
+    let Made {
+        store,
+        project,
+        built,
+    } = &made;
     let toolbox = match args.system_qemu {
         true => tools::system_toolbox(context)?,
         false => tools::toolbox(context, store)?,
@@ -72,7 +76,10 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     };
     let path = path.as_path();
     if path.exists() {
-        disk::on(path, Disk::open(&mut FileDevice::open_read_only(path)?).map(drop))?;
+        disk::on(
+            path,
+            Disk::open(&mut FileDevice::open_read_only(path)?).map(drop),
+        )?;
     } else {
         check_place(path, false)?;
         write_image(context, &made, path, None, SECTOR_SIZE)?;
@@ -92,11 +99,21 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     // QEMU has it open; without a name it is gone however this ends.
     drop(own);
     let signals = HeldSignals::hold();
-    say(context, &project.system()?.host, &built.system, &machine, path)?;
+    say(
+        context,
+        &project.system()?.host,
+        &built.system,
+        &machine,
+        path,
+    )?;
     let gone = Arc::new(AtomicBool::new(false));
     let console = show_console(&machine, context.shell.json(), &gone);
     // One Ctrl-C may end the reader as well, and must not count twice.
-    let asked = || signals.count().max(usize::from(gone.load(Ordering::Relaxed)));
+    let asked = || {
+        signals
+            .count()
+            .max(usize::from(gone.load(Ordering::Relaxed)))
+    };
     let ended = wait(context, &mut machine, asked)?;
     let _ = console.join();
     finish(context, &ended, &machine)
@@ -125,11 +142,7 @@ fn show_console(machine: &Vm, json: bool, gone: &Arc<AtomicBool>) -> JoinHandle<
 /// Waits for the machine to end. The first of `asked` (Ctrl-C, or nobody who reads the console)
 /// presses its power button, so that nothing it was asked to keep is lost; the second pulls the
 /// plug.
-fn wait(
-    context: &Context,
-    machine: &mut Vm,
-    asked: impl Fn() -> usize,
-) -> Result<Ended, Failure> {
+fn wait(context: &Context, machine: &mut Vm, asked: impl Fn() -> usize) -> Result<Ended, Failure> {
     let mut pressed: Option<Instant> = None;
     loop {
         if let Some(ended) = machine.wait(GLANCE)? {
@@ -138,7 +151,9 @@ fn wait(
         match (asked(), pressed) {
             (0, _) => {}
             (1, None) => {
-                context.shell.status("Stopping", "the machine; Ctrl-C again pulls the plug");
+                context
+                    .shell
+                    .status("Stopping", "the machine; Ctrl-C again pulls the plug");
                 // It may end at this moment.
                 let _ = machine.powerdown();
                 pressed = Some(Instant::now());
@@ -146,7 +161,9 @@ fn wait(
             (1, Some(at)) if at.elapsed() < POWER_OFF_LIMIT => {}
             _ => {
                 // It may end at this moment; else dropping it kills it.
-                let _ = machine.monitor().map(|monitor| monitor.execute("quit", json!({})));
+                let _ = machine
+                    .monitor()
+                    .map(|monitor| monitor.execute("quit", json!({})));
                 return match machine.wait(QUIT_LIMIT)? {
                     Some(ended) => Ok(ended),
                     None => Err(Failure::failed("QEMU does not end; it is killed")),
@@ -161,20 +178,22 @@ fn forwards(system: &BuiltSystem, extra: &[(u16, u16)]) -> Vec<Forward> {
     let listens = system.manifest.services.iter().flat_map(|s| &s.listen);
     let mut wanted: BTreeMap<u16, u16> = listens
         .filter(|port| port.protocol == Protocol::Tcp)
-        .map(|port| (port.port, system.machine.forward.get(&port.port).copied().unwrap_or(0)))
+        .map(|port| {
+            (
+                port.port,
+                system.machine.forward.get(&port.port).copied().unwrap_or(0),
+            )
+        })
         .collect();
     wanted.extend(&system.machine.forward);
     wanted.extend(extra.iter().map(|(host, guest)| (*guest, *host)));
-    wanted.into_iter().map(|(guest, host)| Forward { host, guest }).collect()
+    wanted
+        .into_iter()
+        .map(|(guest, host)| Forward { host, guest })
+        .collect()
 }
 
-fn say(
-    context: &Context,
-    host: &str,
-    system: &BuiltSystem,
-    machine: &Vm,
-    disk: &Path,
-) -> Outcome {
+fn say(context: &Context, host: &str, system: &BuiltSystem, machine: &Vm, disk: &Path) -> Outcome {
     let shell = &context.shell;
     let service = |guest: u16| {
         let services = system.manifest.services.iter();
@@ -197,12 +216,30 @@ fn say(
         (Accelerator::Tcg, Some(why)) => format!("emulated, not KVM: {why}"),
     };
     if shell.json() {
-        return Ok(shell.result(&Running { host, accelerator, forwards }, |_| String::new())?);
+        return Ok(shell.result(
+            &Running {
+                host,
+                accelerator,
+                forwards,
+            },
+            |_| String::new(),
+        )?);
     }
-    shell.status("Booting", format_args!("{host} from {} ({accelerator})", disk.display()));
+    shell.status(
+        "Booting",
+        format_args!("{host} from {} ({accelerator})", disk.display()),
+    );
     shell.status("Content", human_size(system.content_bytes()));
-    for Address { service, guest, address } in &forwards {
-        shell.status("Forwarding", format_args!("http://{address} to {service} port {guest}"));
+    for Address {
+        service,
+        guest,
+        address,
+    } in &forwards
+    {
+        shell.status(
+            "Forwarding",
+            format_args!("http://{address} to {service} port {guest}"),
+        );
     }
     Ok(())
 }

@@ -36,7 +36,10 @@ fn list(context: &Context) -> Outcome {
         path: store.root().display().to_string(),
         roots: roots
             .into_iter()
-            .map(|(name, targets)| Root { name, targets: targets.len() })
+            .map(|(name, targets)| Root {
+                name,
+                targets: targets.len(),
+            })
             .collect(),
     };
     context.shell.result(&listing, |listing| {
@@ -51,11 +54,17 @@ fn list(context: &Context) -> Outcome {
 
 fn gc(context: &Context, dry_run: bool) -> Outcome {
     let store = context.open_store()?;
-    let options = GcOptions { dry_run, ..GcOptions::default() };
+    let options = GcOptions {
+        dry_run,
+        ..GcOptions::default()
+    };
     let shell = &context.shell;
     let report = store.gc(&options, &mut |event| {
         if let GcEvent::Dangling { target } = event {
-            shell.warn(format_args!("a root keeps {} which is gone; build its spec again", target.digest()));
+            shell.warn(format_args!(
+                "a root keeps {} which is gone; build its spec again",
+                target.digest()
+            ));
         }
     })?;
     let verb = if dry_run { "would remove" } else { "removed" };

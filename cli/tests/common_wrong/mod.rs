@@ -1,6 +1,10 @@
 //! Running `nos` the way a person would, and looking at everything that it says.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of this")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on should stop")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop"
+)]
 
 use nos_disk::{GenerationSource, ImageSource, MemoryDevice, NewDisk};
 use nos_formats::verity::{Builder, Salt};
@@ -26,7 +30,10 @@ const NETWORK: [&str; 7] = [
 /// The program with a cleared environment, in `folder`, with a store that is not there.
 pub fn nos(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nos"));
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", folder);
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", folder);
     for name in NETWORK {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -47,7 +54,11 @@ pub struct Said {
 impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Self {
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 }
 
@@ -89,7 +100,10 @@ pub fn run(folder: &Path, args: &[&str]) -> Said {
 
 /// Says why a test, or the rest of it, cannot be done here.
 pub fn skip(why: &str) {
-    let name = std::thread::current().name().unwrap_or("a test").to_string();
+    let name = std::thread::current()
+        .name()
+        .unwrap_or("a test")
+        .to_string();
     eprintln!("SKIPPED {name}: {why}");
 }
 
@@ -129,11 +143,16 @@ pub fn filled_store() -> Option<PathBuf> {
             PathBuf::from,
         );
         let hello = hello();
-        let built = nos(hello.path()).args(["build", "--locked", "--store"]).arg(&store).output();
+        let built = nos(hello.path())
+            .args(["build", "--locked", "--store"])
+            .arg(&store)
+            .output();
         let said = Said::from(built.unwrap());
         match said.code {
             Some(0) => Some(store),
-            _ if said.err.contains("cannot be reached") || said.err.contains("no longer has") => None,
+            _ if said.err.contains("cannot be reached") || said.err.contains("no longer has") => {
+                None
+            }
             _ => panic!("examples/hello cannot be built: {said:#?}"),
         }
     });
@@ -151,7 +170,9 @@ pub fn digest(path: &Path) -> Digest {
 /// A disk of ours with one generation that would not boot but is whole in every other way. Made
 /// without a build, so that tests of disks need neither network nor store.
 pub fn make_disk(path: &Path, label: &str) {
-    let bytes: Vec<u8> = (0..3 * 4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes: Vec<u8> = (0..3 * 4096u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     let mut builder = Builder::new(Salt::default());
     builder.update(&bytes);
     let area = builder.finish().unwrap();
