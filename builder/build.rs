@@ -11,8 +11,19 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 fn main() {
     let manifest = variable("CARGO_MANIFEST_DIR");
     let workspace = manifest.parent().map(Path::to_path_buf).unwrap_or_default();
-    for watched in ["init/src", "init/build.rs", "init/Cargo.toml", "manifest/src", "manifest/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo:rerun-if-changed={}", workspace.join(watched).display());
+    for watched in [
+        "init/src",
+        "init/build.rs",
+        "init/Cargo.toml",
+        "manifest/src",
+        "manifest/Cargo.toml",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
+        println!(
+            "cargo:rerun-if-changed={}",
+            workspace.join(watched).display()
+        );
     }
     let target_dir = variable("OUT_DIR").join("init");
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -26,7 +37,14 @@ fn main() {
         format!("--remap-path-prefix={}=target", target_dir.display()),
     ];
     let status = Command::new(variable("CARGO"))
-        .args(["build", "--locked", "--package", "nos-init", "--bin", "nos-init"])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "nos-init",
+            "--bin",
+            "nos-init",
+        ])
         .args(["--profile", "init", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_dir)
@@ -38,7 +56,9 @@ fn main() {
     match status {
         Ok(status) if status.success() => {}
         Ok(status) => fail(&format!("building init ended with {status}")),
-        Err(error) => fail(&format!("cargo could not be started to build init: {error}")),
+        Err(error) => fail(&format!(
+            "cargo could not be started to build init: {error}"
+        )),
     }
     let init = target_dir.join(TARGET).join("init").join("nos-init");
     println!("cargo:rustc-env=NOS_INIT={}", init.display());

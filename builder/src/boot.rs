@@ -44,7 +44,10 @@ pub(crate) fn kernel(
         .open_object(&vmlinuz.digest)?
         .take(RELEASE_SCAN_BYTES as u64)
         .read_to_end(&mut head)
-        .map_err(|error| BuildError::Io { path: store.object_path(&vmlinuz.digest), error })?;
+        .map_err(|error| BuildError::Io {
+            path: store.object_path(&vmlinuz.digest),
+            error,
+        })?;
     kernel.check_image(&head)?;
 
     let modules = Modules::read(&tree, &kernel, read)?;
@@ -55,8 +58,10 @@ pub(crate) fn kernel(
     let early_count = modules.select(&wanted, read)?.len();
     wanted.extend(Feature::wanted(&late));
     let selected = modules.select(&wanted, read)?;
-    let patterns: BTreeMap<&ModuleName, BTreeSet<&str>> =
-        selected.iter().map(|module| (&module.name, module.device_patterns())).collect();
+    let patterns: BTreeMap<&ModuleName, BTreeSet<&str>> = selected
+        .iter()
+        .map(|module| (&module.name, module.device_patterns()))
+        .collect();
 
     let mut out = Tree::new();
     let (mut early_modules, mut late_modules) = (Vec::new(), Vec::new());
@@ -65,10 +70,20 @@ pub(crate) fn kernel(
             continue;
         };
         let digest = store.add_bytes(&module.bytes)?;
-        let blob = Blob { digest, size: module.bytes.len() as u64 };
-        let node = Node { metadata: Metadata::with_mode(0o644), kind: Kind::File(blob) };
+        let blob = Blob {
+            digest,
+            size: module.bytes.len() as u64,
+        };
+        let node = Node {
+            metadata: Metadata::with_mode(0o644),
+            kind: Kind::File(blob),
+        };
         out.insert_with_parents(TreePath::new(entry.path().trim_start_matches('/'))?, node)?;
-        let list = if index < early_count { &mut early_modules } else { &mut late_modules };
+        let list = if index < early_count {
+            &mut early_modules
+        } else {
+            &mut late_modules
+        };
         list.push(entry);
     }
     Ok(ActionResult {
@@ -79,7 +94,10 @@ pub(crate) fn kernel(
         .into(),
         facts: [
             ("late".to_string(), serde_json::to_string(&late_modules)?),
-            ("modules".to_string(), serde_json::to_string(&early_modules)?),
+            (
+                "modules".to_string(),
+                serde_json::to_string(&early_modules)?,
+            ),
             ("release".to_string(), kernel.release),
         ]
         .into(),
@@ -114,19 +132,34 @@ pub(crate) fn initrd(
 ) -> Result<ActionResult, BuildError> {
     let store = builder.store;
     let mut tree = store.read_tree(&output_tree(input(inputs, 0)?, "modules")?)?;
-    let init = Blob { digest: store.add_bytes(INIT)?, size: INIT.len() as u64 };
-    let node = Node { metadata: Metadata::with_mode(0o755), kind: Kind::File(init) };
+    let init = Blob {
+        digest: store.add_bytes(INIT)?,
+        size: INIT.len() as u64,
+    };
+    let node = Node {
+        metadata: Metadata::with_mode(0o755),
+        kind: Kind::File(init),
+    };
     tree.insert(TreePath::new("init")?, node)?;
     for directory in ["dev", "proc", "run", "sys"] {
-        let node = Node { metadata: Metadata::with_mode(0o755), kind: Kind::Directory };
+        let node = Node {
+            metadata: Metadata::with_mode(0o755),
+            kind: Kind::Directory,
+        };
         tree.insert(TreePath::new(directory)?, node)?;
     }
     let archive = cpio::archive(&tree, |_, blob: &Blob| {
-        store.read_object(&blob.digest).map(Cow::Owned).map_err(io::Error::other)
+        store
+            .read_object(&blob.digest)
+            .map(Cow::Owned)
+            .map_err(io::Error::other)
     });
     let segment = archive.and_then(|bytes| initramfs::compress(&bytes, INITRD_LEVEL));
     let segment = segment.map_err(|e| format_error("the initramfs", e))?;
-    let blob = Blob { digest: store.add_bytes(&segment)?, size: segment.len() as u64 };
+    let blob = Blob {
+        digest: store.add_bytes(&segment)?,
+        size: segment.len() as u64,
+    };
     Ok(ActionResult::with_output("segment", Output::Object(blob)))
 }
 
@@ -145,7 +178,9 @@ pub(crate) fn system(
     manifest.late_modules = serde_json::from_str(fact(kernel, "late")?)?;
     let mut images = Vec::new();
     for image in inputs.get(3..).unwrap_or_default() {
-        manifest.images.push(serde_json::from_str(fact(image, "image")?)?);
+        manifest
+            .images
+            .push(serde_json::from_str(fact(image, "image")?)?);
         images.push(output_object(image, "image")?);
     }
 
@@ -163,9 +198,14 @@ pub(crate) fn system(
         initrd: &initrd,
         ..Uki::default()
     };
-    let uki = uki.build(&stub).map_err(|e| format_error("the unified kernel image", e))?;
+    let uki = uki
+        .build(&stub)
+        .map_err(|e| format_error("the unified kernel image", e))?;
     let keep = |bytes: &[u8]| -> Result<Blob, BuildError> {
-        Ok(Blob { digest: store.add_bytes(bytes)?, size: bytes.len() as u64 })
+        Ok(Blob {
+            digest: store.add_bytes(bytes)?,
+            size: bytes.len() as u64,
+        })
     };
     let built = BuiltSystem {
         version: SYSTEM_VERSION,
@@ -192,20 +232,29 @@ pub(crate) fn system(
     for (image, blob) in built.manifest.images.iter().zip(&built.images) {
         outputs.insert(format!("image {}", image.name), Output::Object(*blob));
     }
-    Ok(ActionResult { outputs, facts: Default::default() })
+    Ok(ActionResult {
+        outputs,
+        facts: Default::default(),
+    })
 }
 
 /// The uncompressed archive that holds the manifest alone.
 fn manifest_segment(manifest: &[u8]) -> Result<Vec<u8>, BuildError> {
     let mut tree = Tree::new();
-    let node = Node { metadata: Metadata::with_mode(0o644), kind: Kind::File(manifest) };
+    let node = Node {
+        metadata: Metadata::with_mode(0o644),
+        kind: Kind::File(manifest),
+    };
     tree.insert_with_parents(TreePath::new(MANIFEST_PATH)?, node)?;
     cpio::archive(&tree, |_, bytes| Ok(Cow::Borrowed(*bytes)))
         .map_err(|e| format_error("the system manifest", e))
 }
 
 fn input<'a>(inputs: &[&'a ActionResult], index: usize) -> Result<&'a ActionResult, BuildError> {
-    inputs.get(index).copied().ok_or(BuildError::MissingOutput { name: "input" })
+    inputs
+        .get(index)
+        .copied()
+        .ok_or(BuildError::MissingOutput { name: "input" })
 }
 
 fn fact<'a>(result: &'a ActionResult, name: &'static str) -> Result<&'a str, BuildError> {
@@ -226,11 +275,17 @@ fn blob_at(tree: &Tree<Blob>, path: &TreePath) -> Option<Blob> {
 }
 
 fn not_in(package: &str, path: &str) -> BuildError {
-    BuildError::NotInPackage { package: package.into(), path: path.into() }
+    BuildError::NotInPackage {
+        package: package.into(),
+        path: path.into(),
+    }
 }
 
 fn format_error(what: &'static str, error: impl std::fmt::Display) -> BuildError {
-    BuildError::Format { what, reason: error.to_string() }
+    BuildError::Format {
+        what,
+        reason: error.to_string(),
+    }
 }
 
 /// The content of a file of a stored tree.

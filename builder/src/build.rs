@@ -100,7 +100,11 @@ impl Session<'_> {
             Some(done) => Some(read_system(self.store, done)?.1),
             None => None,
         };
-        Ok(Outlook { fetch: self.lacking(&plan, &known)?, steps, system })
+        Ok(Outlook {
+            fetch: self.lacking(&plan, &known)?,
+            steps,
+            system,
+        })
     }
 
     /// Builds a system; fetches what it needs and the store lacks. The result stays in the store
@@ -122,12 +126,22 @@ impl Session<'_> {
         if !fetch.is_empty() {
             debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
         }
-        let all = if complete { known } else { realise(&builder, &plan, known)? };
-        let done = all.get(&plan.system()).ok_or(BuildError::MissingOutput { name: "system" })?;
+        let all = if complete {
+            known
+        } else {
+            realise(&builder, &plan, known)?
+        };
+        let done = all
+            .get(&plan.system())
+            .ok_or(BuildError::MissingOutput { name: "system" })?;
         let (digest, described) = read_system(self.store, done)?;
         self.keep(system, &plan, &all)?;
         let ran = all.values().filter(|r| r.fate == Fate::Built).count();
-        Ok(Built { digest, system: described, ran })
+        Ok(Built {
+            digest,
+            system: described,
+            ran,
+        })
     }
 
     /// How the root of each image is put together, by image name. Everything it stands on must be
@@ -145,8 +159,13 @@ impl Session<'_> {
         let known = survey(&builder, &plan)?;
         let mut compositions = BTreeMap::new();
         for (_, action) in plan.iter() {
-            let Work::Compose(parts) = &action.work else { continue };
-            let inputs = action.inputs.iter().map(|id| known.get(id).map(|r| &r.result));
+            let Work::Compose(parts) = &action.work else {
+                continue;
+            };
+            let inputs = action
+                .inputs
+                .iter()
+                .map(|id| known.get(id).map(|r| &r.result));
             let inputs: Option<Vec<_>> = inputs.collect();
             let inputs = inputs.ok_or(BuildError::MissingOutput { name: "tree" })?;
             compositions.insert(parts.image.clone(), composition(&builder, parts, &inputs)?);
@@ -165,7 +184,9 @@ impl Session<'_> {
         lock: &Lock,
     ) -> Result<(), BuildError> {
         for (_, action) in plan(system, lock)?.iter() {
-            let Work::Unpack { name, pin } = &action.work else { continue };
+            let Work::Unpack { name, pin } = &action.work else {
+                continue;
+            };
             let digest = debian::digest_of(name, pin)?;
             if from.contains(&digest)? {
                 self.store.add_file(from.object_path(&digest))?;
@@ -211,10 +232,19 @@ impl Session<'_> {
                 }
             }
         }
-        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.to_path_buf());
-        let place = KeyBuilder::new("nos.root").text("folder", &folder.to_string_lossy()).finish();
+        let folder = self
+            .folder
+            .canonicalize()
+            .unwrap_or_else(|_| self.folder.to_path_buf());
+        let place = KeyBuilder::new("nos.root")
+            .text("folder", &folder.to_string_lossy())
+            .finish();
         let place = place.to_string();
-        let name = format!("build-{}-{}", system.host, place.get(..16).unwrap_or(&place));
+        let name = format!(
+            "build-{}-{}",
+            system.host,
+            place.get(..16).unwrap_or(&place)
+        );
         targets.sort_unstable();
         targets.dedup();
         // Making a root waits for the disk; a build that changed nothing need not.
@@ -238,7 +268,10 @@ fn read_system(store: &Store, done: &Realised) -> Result<(Digest, BuiltSystem), 
 /// [`BuildError::Io`] where the link cannot be made; anything but a link at that place is left
 /// alone.
 pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError> {
-    let failed = |error| BuildError::Io { path: link.to_path_buf(), error };
+    let failed = |error| BuildError::Io {
+        path: link.to_path_buf(),
+        error,
+    };
     match std::fs::symlink_metadata(link) {
         Ok(old) if !old.file_type().is_symlink() => {
             return Err(failed(io::Error::new(
@@ -251,12 +284,24 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
     let mut targets = vec![RootTarget::Object(built.digest)];
     let system = &built.system;
     let parts = [system.uki, system.boot_loader, system.kernel, system.initrd];
-    targets.extend(parts.iter().chain(&system.images).map(|b| RootTarget::Object(b.digest)));
+    targets.extend(
+        parts
+            .iter()
+            .chain(&system.images)
+            .map(|b| RootTarget::Object(b.digest)),
+    );
     // The root is named after the link's place, also where it was given by a bare name.
-    let folder = link.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new(".")).canonicalize().map_err(failed)?;
+    let folder = link
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder
+        .unwrap_or(Path::new("."))
+        .canonicalize()
+        .map_err(failed)?;
     let place = folder.join(link.file_name().unwrap_or_default());
-    let name = KeyBuilder::new("nos.link").text("path", &place.to_string_lossy()).finish();
+    let name = KeyBuilder::new("nos.link")
+        .text("path", &place.to_string_lossy())
+        .finish();
     store.set_root(&format!("link-{name}"), &targets)?;
     let scratch = folder.join(format!(".nos-link.{}.part", std::process::id()));
     std::os::unix::fs::symlink(store.object_path(&built.digest), &scratch).map_err(failed)?;

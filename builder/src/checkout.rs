@@ -63,7 +63,8 @@ fn fill(store: &Store, tree: &Tree<Blob>, folder: &Path) -> Result<(), BuildErro
             Kind::Directory => fs::create_dir(&place).map_err(|e| trouble(&place, e))?,
             Kind::File(blob) => file(store, blob, node, &place)?,
             Kind::Symlink(target) => {
-                symlink(std::ffi::OsStr::from_bytes(target), &place).map_err(|e| trouble(&place, e))?;
+                symlink(std::ffi::OsStr::from_bytes(target), &place)
+                    .map_err(|e| trouble(&place, e))?;
             }
             Kind::HardLink(target) => links.push((self::place(folder, target), place)),
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo | Kind::Socket => {}
@@ -86,5 +87,8 @@ fn place(folder: &Path, path: &TreePath) -> PathBuf {
 }
 
 fn trouble(path: &Path, error: std::io::Error) -> BuildError {
-    BuildError::Io { path: path.to_path_buf(), error }
+    BuildError::Io {
+        path: path.to_path_buf(),
+        error,
+    }
 }

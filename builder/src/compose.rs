@@ -55,7 +55,12 @@ fn warnings(image: &str, reach: &Reach) -> impl Iterator<Item = String> {
     let globs = reach.unused_globs.iter().map(move |glob| {
         format!("image {image}: keep = {glob:?} matches nothing; correct it or leave it out")
     });
-    globs.chain(reach.missing.iter().map(move |missing| format!("image {image}: {missing}")))
+    globs.chain(
+        reach
+            .missing
+            .iter()
+            .map(move |missing| format!("image {image}: {missing}")),
+    )
 }
 
 /// Puts a root together without storing it.
@@ -75,7 +80,10 @@ pub(crate) fn composition(
         trees.push((name.clone(), store.read_tree(&output_tree(input, "tree")?)?));
     }
     let merged = crate::debian::merge(trees)?;
-    let mut root = Root { tree: merged.tree, declared: BTreeSet::new() };
+    let mut root = Root {
+        tree: merged.tree,
+        declared: BTreeSet::new(),
+    };
     root.skeleton(store, &parts.users)?;
     for path in parts.directories.iter().chain(&parts.state) {
         root.directory(path, 0o755)?;
@@ -91,7 +99,11 @@ pub(crate) fn composition(
         false => None,
     };
     root.tree.check_links()?;
-    Ok(Composition { tree: root.tree, owners: merged.owners, reach })
+    Ok(Composition {
+        tree: root.tree,
+        owners: merged.owners,
+        reach,
+    })
 }
 
 /// The digest of a tree among an action's outputs.
@@ -106,10 +118,7 @@ pub(crate) fn output_tree(
 }
 
 /// An object among an action's outputs.
-pub(crate) fn output_object(
-    result: &ActionResult,
-    name: &'static str,
-) -> Result<Blob, BuildError> {
+pub(crate) fn output_object(result: &ActionResult, name: &'static str) -> Result<Blob, BuildError> {
     match result.outputs.get(name) {
         Some(Output::Object(blob)) => Ok(*blob),
         _ => Err(BuildError::MissingOutput { name }),
@@ -133,12 +142,16 @@ impl Root {
             passwd.push_str(&format!("{name}:x:{uid}:{uid}::/:/usr/sbin/nologin\n"));
             group.push_str(&format!("{name}:x:{uid}:\n"));
         }
-        passwd.push_str(&format!("nobody:x:{NOBODY}:{NOBODY}:nobody:/:/usr/sbin/nologin\n"));
+        passwd.push_str(&format!(
+            "nobody:x:{NOBODY}:{NOBODY}:nobody:/:/usr/sbin/nologin\n"
+        ));
         group.push_str(&format!("nogroup:x:{NOBODY}:\n"));
         let nsswitch = "passwd: files\ngroup: files\nhosts: files dns\n";
-        for (path, text) in
-            [("etc/passwd", passwd.as_str()), ("etc/group", &group), ("etc/nsswitch.conf", nsswitch)]
-        {
+        for (path, text) in [
+            ("etc/passwd", passwd.as_str()),
+            ("etc/group", &group),
+            ("etc/nsswitch.conf", nsswitch),
+        ] {
             self.text(store, path, text)?;
         }
         for path in MOUNTED_FILES {
@@ -149,7 +162,10 @@ impl Root {
 
     fn text(&mut self, store: &Store, path: &str, text: &str) -> Result<(), BuildError> {
         let digest = store.add_bytes(text.as_bytes())?;
-        let blob = Blob { digest, size: text.len() as u64 };
+        let blob = Blob {
+            digest,
+            size: text.len() as u64,
+        };
         self.put(path, 0o644, Kind::File(blob))
     }
 
@@ -172,7 +188,10 @@ impl Root {
             (None, _) => path,
         };
         self.declared.insert(place.clone());
-        let node = Node { metadata: Metadata::with_mode(mode), kind };
+        let node = Node {
+            metadata: Metadata::with_mode(mode),
+            kind,
+        };
         Ok(self.tree.insert_with_parents(place, node)?)
     }
 
@@ -186,7 +205,11 @@ impl Root {
     ) -> Result<(), BuildError> {
         if source.outputs.contains_key("file") {
             let blob = output_object(source, "file")?;
-            let default = if source.facts.contains_key("executable") { 0o755 } else { 0o644 };
+            let default = if source.facts.contains_key("executable") {
+                0o755
+            } else {
+                0o644
+            };
             let mode = mode.and_then(|m| u16::try_from(m).ok()).unwrap_or(default);
             return self.put(path, mode, Kind::File(blob));
         }
@@ -212,11 +235,19 @@ impl Root {
         parts: &Compose,
         owners: &BTreeMap<TreePath, String>,
     ) -> Result<Reach, BuildError> {
-        let paths = |list: &[String]| list.iter().map(TreePath::new).collect::<Result<Vec<_>, _>>();
+        let paths = |list: &[String]| {
+            list.iter()
+                .map(TreePath::new)
+                .collect::<Result<Vec<_>, _>>()
+        };
         let programs = paths(&parts.entry_points)?;
         let library_path = paths(&parts.library_path)?;
         let named: Vec<TreePath> = self.declared.iter().cloned().collect();
-        let keep = parts.keep.iter().map(|glob| Glob::new(glob)).collect::<Result<Vec<_>, _>>();
+        let keep = parts
+            .keep
+            .iter()
+            .map(|glob| Glob::new(glob))
+            .collect::<Result<Vec<_>, _>>();
         let keep = keep.map_err(TrimError::from)?;
         let request = Request {
             programs: &programs,
@@ -248,7 +279,11 @@ impl Root {
                 _ => {}
             }
             let next = at.join(&name)?;
-            if let Some(Node { kind: Kind::Symlink(target), .. }) = self.tree.get(&next) {
+            if let Some(Node {
+                kind: Kind::Symlink(target),
+                ..
+            }) = self.tree.get(&next)
+            {
                 followed += 1;
                 if followed > MAX_SYMLINKS {
                     return Err(BuildError::SymlinkLoop { path: path.clone() });

@@ -48,13 +48,17 @@ pub enum BuildError {
         path: TreePath,
     },
     /// A stored result lacks what this program expects of it.
-    #[error("a stored result lacks its output {name:?}; run `nos store verify --repair` and build again")]
+    #[error(
+        "a stored result lacks its output {name:?}; run `nos store verify --repair` and build again"
+    )]
     MissingOutput {
         /// Output or fact.
         name: &'static str,
     },
     /// A package lacks a file it is used for.
-    #[error("package {package} has no {path}; run `nos update SPEC {package}` or name another package")]
+    #[error(
+        "package {package} has no {path}; run `nos update SPEC {package}` or name another package"
+    )]
     NotInPackage {
         /// Package.
         package: String,
@@ -78,7 +82,9 @@ pub enum BuildError {
         error: std::io::Error,
     },
     /// A description could not be encoded or decoded.
-    #[error("a stored description cannot be read ({0}); run `nos store verify --repair` and build again")]
+    #[error(
+        "a stored description cannot be read ({0}); run `nos store verify --repair` and build again"
+    )]
     Description(#[from] serde_json::Error),
     /// A manifest could not be encoded or decoded.
     #[error(transparent)]

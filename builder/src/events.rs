@@ -56,13 +56,29 @@ impl crate::debian::Progress for Relay<'_> {
     fn event(&self, event: crate::debian::Event<'_>) {
         use crate::debian::Event as Fetch;
         match event {
-            Fetch::Started { item, done_bytes, total_bytes }
-            | Fetch::Advanced { item, done_bytes, total_bytes } => {
+            Fetch::Started {
+                item,
+                done_bytes,
+                total_bytes,
+            }
+            | Fetch::Advanced {
+                item,
+                done_bytes,
+                total_bytes,
+            } => {
                 // Bytes that are all there are not yet verified: `Finished` says so.
-                self.0.event(Event::Download { name: item, done: done_bytes, total: total_bytes });
+                self.0.event(Event::Download {
+                    name: item,
+                    done: done_bytes,
+                    total: total_bytes,
+                });
             }
             Fetch::Finished { item } => self.0.event(Event::Downloaded { name: item }),
-            Fetch::Retrying { item, attempt, reason } => {
+            Fetch::Retrying {
+                item,
+                attempt,
+                reason,
+            } => {
                 let text = format!("{item}: {reason}; attempt {attempt} follows");
                 self.0.event(Event::Warning(&text));
             }

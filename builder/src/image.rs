@@ -29,7 +29,9 @@ pub(crate) fn image(
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
     let store = builder.store;
-    let root = inputs.first().ok_or(BuildError::MissingOutput { name: "tree" })?;
+    let root = inputs
+        .first()
+        .ok_or(BuildError::MissingOutput { name: "tree" })?;
     let tree = store.read_tree(&output_tree(root, "tree")?)?;
     let tree = tree.try_map(|_, blob| Ok::<_, BuildError>(StoredFile::new(store, blob)))?;
     let options = Options {
@@ -38,7 +40,10 @@ pub(crate) fn image(
         threads: builder.jobs,
         ..Options::default()
     };
-    let io_error = |error| BuildError::Io { path: store.root().to_path_buf(), error };
+    let io_error = |error| BuildError::Io {
+        path: store.root().to_path_buf(),
+        error,
+    };
     let mut spool = tempfile::tempfile_in(store.root()).map_err(io_error)?;
     let mut out = Tee {
         object: store.object_writer()?,
@@ -46,9 +51,10 @@ pub(crate) fn image(
     };
     erofs::write(&tree, &options, &mut spool, &mut out).map_err(file_system_error)?;
     let Tee { mut object, verity } = out;
-    let area = verity
-        .finish()
-        .map_err(|e| BuildError::Format { what: "the image's hash tree", reason: e.to_string() })?;
+    let area = verity.finish().map_err(|e| BuildError::Format {
+        what: "the image's hash tree",
+        reason: e.to_string(),
+    })?;
     object.push(&area.bytes)?;
     let blob = object.finish()?;
     let description = Image {
@@ -60,13 +66,18 @@ pub(crate) fn image(
         size_bytes: blob.size,
     };
     let mut result = ActionResult::with_output("image", Output::Object(blob));
-    result.facts.insert("image".into(), serde_json::to_string(&description)?);
+    result
+        .facts
+        .insert("image".into(), serde_json::to_string(&description)?);
     Ok(result)
 }
 
 /// What stopped the writer; where that is the store, what the store says.
 fn file_system_error(error: WriteError) -> BuildError {
-    let format = |reason: String| BuildError::Format { what: "the image's file system", reason };
+    let format = |reason: String| BuildError::Format {
+        what: "the image's file system",
+        reason,
+    };
     match error {
         WriteError::Output(error) => match error.downcast::<StoreError>() {
             Ok(error) => error.into(),
@@ -103,7 +114,10 @@ struct StoredFile {
 
 impl StoredFile {
     fn new(store: &Store, blob: Blob) -> Self {
-        Self { path: store.object_path(&blob.digest), blob }
+        Self {
+            path: store.object_path(&blob.digest),
+            blob,
+        }
     }
 }
 

@@ -23,13 +23,22 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
             MentionKind::Folder => sources::Kind::Folder,
             MentionKind::Package => continue,
         };
-        let Err(trouble) = sources::find(folder, &mention.name, wanted) else { continue };
+        let Err(trouble) = sources::find(folder, &mention.name, wanted) else {
+            continue;
+        };
         let message = format!("{:?} {}", mention.name, trouble.what);
-        let diagnostic = Diagnostic::new(codes::BAD_SOURCE_FILE, mention.span, message, trouble.help);
-        found.push(match trouble.missing.then(|| near(folder, &mention.name, wanted)).flatten() {
-            Some(near) => offer(diagnostic, mention, &near, &checked.sources),
-            None => diagnostic,
-        });
+        let diagnostic =
+            Diagnostic::new(codes::BAD_SOURCE_FILE, mention.span, message, trouble.help);
+        found.push(
+            match trouble
+                .missing
+                .then(|| near(folder, &mention.name, wanted))
+                .flatten()
+            {
+                Some(near) => offer(diagnostic, mention, &near, &checked.sources),
+                None => diagnostic,
+            },
+        );
     }
     found
 }
@@ -55,10 +64,19 @@ pub fn explain_packages(checked: &Checked, error: &DebianError) -> Vec<Diagnosti
             let named = |name: &str| chain.iter().any(|link| names(link, name));
             together(checked, named, message, help)
         }
-        DebianError::FileConflict { path, first, second } => {
+        DebianError::FileConflict {
+            path,
+            first,
+            second,
+        } => {
             let message = format!("{path} is in both {first} and {second}, and they differ");
             let help = "leave out one of the packages, or put them into the images of two services";
-            together(checked, |name| name == first || name == second, message, help)
+            together(
+                checked,
+                |name| name == first || name == second,
+                message,
+                help,
+            )
         }
         _ => Vec::new(),
     }
@@ -68,7 +86,13 @@ pub fn explain_packages(checked: &Checked, error: &DebianError) -> Vec<Diagnosti
 fn unknown_packages(checked: &Checked, unknown: &[UnknownPackage]) -> Vec<Diagnostic> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for UnknownPackage { name, suite, nearest, .. } in unknown {
+    for UnknownPackage {
+        name,
+        suite,
+        nearest,
+        ..
+    } in unknown
+    {
         if !seen.insert(name) {
             continue;
         }
@@ -81,10 +105,12 @@ fn unknown_packages(checked: &Checked, unknown: &[UnknownPackage]) -> Vec<Diagno
                 many => format!("did you mean one of {}?", many.join(", ")),
             };
             let diagnostic = Diagnostic::new(codes::UNKNOWN_PACKAGE, mention.span, message, help);
-            found.push(match (nearest.first(), is_literal(mention, &checked.sources)) {
-                (Some(near), true) => diagnostic.fix(mention.span, format!("{near:?}")),
-                _ => diagnostic,
-            });
+            found.push(
+                match (nearest.first(), is_literal(mention, &checked.sources)) {
+                    (Some(near), true) => diagnostic.fix(mention.span, format!("{near:?}")),
+                    _ => diagnostic,
+                },
+            );
         }
         if found.len() == before {
             return Vec::new();
@@ -100,17 +126,28 @@ fn together(
     message: String,
     help: &str,
 ) -> Vec<Diagnostic> {
-    let mut places: Vec<Span> =
-        packages(checked).filter(|mention| is_part(&mention.name)).map(|m| m.span).collect();
+    let mut places: Vec<Span> = packages(checked)
+        .filter(|mention| is_part(&mention.name))
+        .map(|m| m.span)
+        .collect();
     places.sort_unstable();
     places.dedup();
-    let Some((first, others)) = places.split_first() else { return Vec::new() };
+    let Some((first, others)) = places.split_first() else {
+        return Vec::new();
+    };
     let diagnostic = Diagnostic::new(codes::PACKAGES_CONFLICT, *first, message, help);
-    vec![others.iter().fold(diagnostic, |diagnostic, span| diagnostic.label(*span, ""))]
+    vec![
+        others
+            .iter()
+            .fold(diagnostic, |diagnostic, span| diagnostic.label(*span, "")),
+    ]
 }
 
 fn packages(checked: &Checked) -> impl Iterator<Item = &Mention> {
-    checked.mentions.iter().filter(|mention| mention.kind == MentionKind::Package)
+    checked
+        .mentions
+        .iter()
+        .filter(|mention| mention.kind == MentionKind::Package)
 }
 
 /// Whether `name` is a word of a sentence about packages.
@@ -144,7 +181,9 @@ fn offer(diagnostic: Diagnostic, mention: &Mention, near: &str, sources: &Source
     let last = mention.name.rsplit('/').next().unwrap_or_default();
     let written = sources.slice(mention.span);
     let help = format!("did you mean {near:?}? Else {}", diagnostic.help);
-    let fix = written.strip_suffix(&format!("{last}\"")).map(|head| format!("{head}{near}\""));
+    let fix = written
+        .strip_suffix(&format!("{last}\""))
+        .map(|head| format!("{head}{near}\""));
     let diagnostic = Diagnostic { help, ..diagnostic };
     match fix {
         Some(fix) => diagnostic.fix(mention.span, fix),
@@ -168,7 +207,10 @@ host edge { services = [web] }
 
     fn shown(checked: &Checked, found: &[Diagnostic]) -> Vec<String> {
         let place = |d: &Diagnostic| checked.sources.slice(d.span()).to_string();
-        found.iter().map(|d| format!("{} {}: {}; {}", d.code, place(d), d.message, d.help)).collect()
+        found
+            .iter()
+            .map(|d| format!("{} {}: {}; {}", d.code, place(d), d.message, d.help))
+            .collect()
     }
 
     #[test]
@@ -189,7 +231,10 @@ host edge { services = [web] }
                  file(\"site/index.html\")",
             ]
         );
-        assert_eq!(found[0].fix.as_ref().unwrap().replacement, "\"site/index.html\"");
+        assert_eq!(
+            found[0].fix.as_ref().unwrap().replacement,
+            "\"site/index.html\""
+        );
     }
 
     #[test]
@@ -212,11 +257,21 @@ host edge { services = [web] }
         let error = DebianError::UnknownPackages(vec![unknown("ngnix"), unknown("linux-image")]);
         assert_eq!(explain(&checked, &BuildError::Debian(error)), []);
 
-        let chain = vec!["image web wants ngnix".into(), "ngnix 1 conflicts with apache2".into()];
-        let error = DebianError::Conflict { group: "image web".into(), chain };
+        let chain = vec![
+            "image web wants ngnix".into(),
+            "ngnix 1 conflicts with apache2".into(),
+        ];
+        let error = DebianError::Conflict {
+            group: "image web".into(),
+            chain,
+        };
         let found = explain(&checked, &BuildError::Debian(error));
         assert_eq!(found.len(), 1);
-        let places: Vec<_> = found[0].labels.iter().map(|l| checked.sources.slice(l.span)).collect();
+        let places: Vec<_> = found[0]
+            .labels
+            .iter()
+            .map(|l| checked.sources.slice(l.span))
+            .collect();
         assert_eq!(places, ["\"ngnix\"", "\"apache2\""]);
     }
 }

@@ -139,17 +139,29 @@ impl Target {
             Some((path, host)) if !Path::new(argument).exists() => (path, Some(host.to_string())),
             _ => (argument, None),
         };
-        let path = if path.is_empty() { PathBuf::from(".") } else { PathBuf::from(path) };
+        let path = if path.is_empty() {
+            PathBuf::from(".")
+        } else {
+            PathBuf::from(path)
+        };
         let metadata = std::fs::metadata(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 ProjectError::NotFound { path: path.clone() }
             }
-            _ => ProjectError::Io { action: "look at", path: path.clone(), error },
+            _ => ProjectError::Io {
+                action: "look at",
+                path: path.clone(),
+                error,
+            },
         })?;
         if !metadata.is_dir() {
             return Ok(Self { spec: path, host });
         }
-        let failed = |error| ProjectError::Io { action: "list", path: path.clone(), error };
+        let failed = |error| ProjectError::Io {
+            action: "list",
+            path: path.clone(),
+            error,
+        };
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(&path).map_err(failed)? {
             let name = entry.map_err(failed)?.file_name();
@@ -159,11 +171,17 @@ impl Target {
         }
         let mut all = names.iter();
         match (all.next(), all.next()) {
-            (Some(name), None) => Ok(Self { spec: path.join(name), host }),
+            (Some(name), None) => Ok(Self {
+                spec: path.join(name),
+                host,
+            }),
             (None, _) => Err(ProjectError::NoSpec { path }),
             // A spec named like its folder is the folder's spec; the others are its parts.
             _ => match folder_name(&path).filter(|name| names.contains(name)) {
-                Some(name) => Ok(Self { spec: path.join(name), host }),
+                Some(name) => Ok(Self {
+                    spec: path.join(name),
+                    host,
+                }),
                 None => {
                     let names = names.into_iter().collect::<Vec<_>>().join(", ");
                     Err(ProjectError::Several { path, names })
@@ -174,7 +192,12 @@ impl Target {
 }
 
 fn folder_name(path: &Path) -> Option<String> {
-    let name = path.canonicalize().ok()?.file_name()?.to_string_lossy().into_owned();
+    let name = path
+        .canonicalize()
+        .ok()?
+        .file_name()?
+        .to_string_lossy()
+        .into_owned();
     Some(format!("{name}.nos"))
 }
 
@@ -202,7 +225,12 @@ impl Project {
             _ => PathBuf::from("."),
         };
         let checked = check(&spec.to_string_lossy(), &text, &Beside(&folder));
-        Ok(Self { spec, folder, checked, host })
+        Ok(Self {
+            spec,
+            folder,
+            checked,
+            host,
+        })
     }
 
     /// Adds to [`Project::checked`] what is wrong with the local sources that the spec names:
@@ -229,12 +257,24 @@ impl Project {
     pub fn system(&self) -> Result<&System, ProjectError> {
         let systems = &self.checked.systems;
         let path = self.spec.clone();
-        let hosts = || systems.iter().map(|s| s.host.as_str()).collect::<Vec<_>>().join(", ");
+        let hosts = || {
+            systems
+                .iter()
+                .map(|s| s.host.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         match (&self.host, systems.as_slice()) {
             (_, []) => Err(ProjectError::NoHosts { path }),
-            (Some(wanted), all) => all.iter().find(|s| &s.host == wanted).ok_or_else(|| {
-                ProjectError::NoHost { path, wanted: wanted.clone(), hosts: hosts() }
-            }),
+            (Some(wanted), all) => {
+                all.iter()
+                    .find(|s| &s.host == wanted)
+                    .ok_or_else(|| ProjectError::NoHost {
+                        path,
+                        wanted: wanted.clone(),
+                        hosts: hosts(),
+                    })
+            }
             (None, [one]) => Ok(one),
             (None, [first, ..]) => Err(ProjectError::SeveralHosts {
                 path,
@@ -261,7 +301,9 @@ impl Project {
             }
             text => text?,
         };
-        Lock::parse(&text).map(Some).map_err(|error| ProjectError::Lock { path, error })
+        Lock::parse(&text)
+            .map(Some)
+            .map_err(|error| ProjectError::Lock { path, error })
     }
 
     /// Writes the lock: whole or not at all.
@@ -270,8 +312,11 @@ impl Project {
     /// [`ProjectError::Io`].
     pub fn write_lock(&self, lock: &Lock) -> Result<(), ProjectError> {
         let path = self.lock_path();
-        replace_file(&path, lock.to_text().as_bytes())
-            .map_err(|error| ProjectError::Io { action: "write", path, error })
+        replace_file(&path, lock.to_text().as_bytes()).map_err(|error| ProjectError::Io {
+            action: "write",
+            path,
+            error,
+        })
     }
 }
 
@@ -287,7 +332,9 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut scratch = tempfile::Builder::new().prefix(".nos-").tempfile_in(folder)?;
+    let mut scratch = tempfile::Builder::new()
+        .prefix(".nos-")
+        .tempfile_in(folder)?;
     scratch.write_all(bytes)?;
     let permissions = match std::fs::metadata(&path) {
         Ok(old) => old.permissions(),
@@ -305,7 +352,11 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// [`ProjectError::Io`], [`ProjectError::TooLarge`], [`ProjectError::NotText`].
 pub fn read_text(path: &Path) -> Result<String, ProjectError> {
     let file = std::fs::File::open(path);
-    let file = file.map_err(|error| ProjectError::Io { action: "read", path: path.into(), error })?;
+    let file = file.map_err(|error| ProjectError::Io {
+        action: "read",
+        path: path.into(),
+        error,
+    })?;
     text_from(file, path)
 }
 
@@ -319,7 +370,11 @@ pub fn text_from(stream: impl Read, path: &Path) -> Result<String, ProjectError>
     stream
         .take(MAX_FILE_BYTES + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| ProjectError::Io { action: "read", path: path.into(), error })?;
+        .map_err(|error| ProjectError::Io {
+            action: "read",
+            path: path.into(),
+            error,
+        })?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ProjectError::TooLarge { path: path.into() });
     }
@@ -327,7 +382,11 @@ pub fn text_from(stream: impl Read, path: &Path) -> Result<String, ProjectError>
         let offset = error.utf8_error().valid_up_to();
         let before = error.as_bytes().iter().take(offset);
         let line = before.filter(|byte| **byte == b'\n').count() + 1;
-        ProjectError::NotText { path: path.into(), offset, line }
+        ProjectError::NotText {
+            path: path.into(),
+            offset,
+            line,
+        }
     })
 }
 
@@ -363,16 +422,30 @@ mod tests {
         let one = folder(&["a.nos", "nos.lock", "page.html"]);
         let argument = one.path().to_str().unwrap();
         let target = Target::find(&format!("{argument}#edge")).unwrap();
-        assert_eq!(target, Target { spec: one.path().join("a.nos"), host: Some("edge".into()) });
+        assert_eq!(
+            target,
+            Target {
+                spec: one.path().join("a.nos"),
+                host: Some("edge".into())
+            }
+        );
 
         let none = folder(&["nos.lock"]);
         let none = Target::find(none.path().to_str().unwrap());
         assert!(matches!(none, Err(ProjectError::NoSpec { .. })));
 
         let two = folder(&["a.nos", "b.nos"]);
-        let message = Target::find(two.path().to_str().unwrap()).unwrap_err().to_string();
-        assert!(message.contains("(a.nos, b.nos); name one of them"), "{message}");
-        assert!(matches!(Target::find("/nonexistent"), Err(ProjectError::NotFound { .. })));
+        let message = Target::find(two.path().to_str().unwrap())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("(a.nos, b.nos); name one of them"),
+            "{message}"
+        );
+        assert!(matches!(
+            Target::find("/nonexistent"),
+            Err(ProjectError::NotFound { .. })
+        ));
     }
 
     #[test]

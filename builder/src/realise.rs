@@ -58,15 +58,25 @@ pub fn survey(
     let init = Digest::of(INIT);
     let mut known = BTreeMap::new();
     for (id, action) in plan.iter() {
-        let Some(inputs) = results_of(&known, action) else { continue };
+        let Some(inputs) = results_of(&known, action) else {
+            continue;
+        };
         let realised = match action.work.key(&inputs, &init)? {
             Some(key) => match builder.store.result(&key)? {
-                Some(result) => Realised { result, key: Some(key), fate: Fate::Reused },
+                Some(result) => Realised {
+                    result,
+                    key: Some(key),
+                    fate: Fate::Reused,
+                },
                 None => continue,
             },
             None => {
                 let result = action.work.run(builder, &inputs)?;
-                Realised { result, key: None, fate: Fate::Reused }
+                Realised {
+                    result,
+                    key: None,
+                    fate: Fate::Reused,
+                }
             }
         };
         known.insert(id, realised);
@@ -85,7 +95,11 @@ pub fn realise(
 ) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
     let board = Board {
         state: Mutex::new(State {
-            waiting: plan.iter().map(|(id, _)| id).filter(|id| !known.contains_key(id)).collect(),
+            waiting: plan
+                .iter()
+                .map(|(id, _)| id)
+                .filter(|id| !known.contains_key(id))
+                .collect(),
             done: known,
             error: None,
             panicked: false,
@@ -99,7 +113,10 @@ pub fn realise(
         }
         board.work(builder, plan);
     });
-    let state = board.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let state = board
+        .state
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     match state.error {
         Some(error) => Err(error),
         None => Ok(state.done),
@@ -110,7 +127,11 @@ fn results_of<'a>(
     done: &'a BTreeMap<ActionId, Realised>,
     action: &Action,
 ) -> Option<Vec<&'a ActionResult>> {
-    action.inputs.iter().map(|id| done.get(id).map(|r| &r.result)).collect()
+    action
+        .inputs
+        .iter()
+        .map(|id| done.get(id).map(|r| &r.result))
+        .collect()
 }
 
 struct State {
@@ -138,16 +159,25 @@ impl Board {
                 return;
             }
             let ready = state.waiting.iter().position(|id| {
-                plan.actions[id.0].inputs.iter().all(|input| state.done.contains_key(input))
+                plan.actions[id.0]
+                    .inputs
+                    .iter()
+                    .all(|input| state.done.contains_key(input))
             });
             let Some(ready) = ready else {
-                state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let id = state.waiting.remove(ready);
             let action = &plan.actions[id.0];
-            let inputs: Vec<ActionResult> =
-                action.inputs.iter().filter_map(|i| Some(state.done.get(i)?.result.clone())).collect();
+            let inputs: Vec<ActionResult> = action
+                .inputs
+                .iter()
+                .filter_map(|i| Some(state.done.get(i)?.result.clone()))
+                .collect();
             drop(state);
             let alarm = Alarm(self);
             let outcome = run_one(builder, action, &inputs);
@@ -186,21 +216,37 @@ fn run_one(
     if let Some(key) = key
         && let Some(result) = builder.store.result(&key)?
     {
-        return Ok(Realised { result, key: Some(key), fate: Fate::Reused });
+        return Ok(Realised {
+            result,
+            key: Some(key),
+            fate: Fate::Reused,
+        });
     }
     let quiet = matches!(action.work, Work::Source(_));
     let started = Instant::now();
     if !quiet {
-        builder.observer.event(Event::Started { label: &action.label });
+        builder.observer.event(Event::Started {
+            label: &action.label,
+        });
     }
-    let in_action = |error| BuildError::Action { label: action.label.clone(), error: Box::new(error) };
+    let in_action = |error| BuildError::Action {
+        label: action.label.clone(),
+        error: Box::new(error),
+    };
     let result = action.work.run(builder, &inputs).map_err(in_action)?;
     if let Some(key) = &key {
         builder.store.put_result(key, &result)?;
     }
     if !quiet {
         let elapsed = started.elapsed();
-        builder.observer.event(Event::Finished { label: &action.label, elapsed });
+        builder.observer.event(Event::Finished {
+            label: &action.label,
+            elapsed,
+        });
     }
-    Ok(Realised { result, key, fate: Fate::Built })
+    Ok(Realised {
+        result,
+        key,
+        fate: Fate::Built,
+    })
 }

@@ -18,7 +18,10 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
     match origin {
         Origin::Text(text) => {
             let digest = builder.store.add_bytes(text.as_bytes())?;
-            let blob = Blob { digest, size: text.len() as u64 };
+            let blob = Blob {
+                digest,
+                size: text.len() as u64,
+            };
             result.outputs.insert("file".into(), Output::Object(blob));
         }
         Origin::File(relative) => {
@@ -35,7 +38,9 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
         }
         Origin::Folder(relative) => {
             let path = found(builder.folder, relative, Kind::Folder)?;
-            let tree = builder.store.import_folder(&path, &ImportOptions::default())?;
+            let tree = builder
+                .store
+                .import_folder(&path, &ImportOptions::default())?;
             let digest = builder.store.add_tree(&tree)?;
             result.outputs.insert("tree".into(), Output::Tree(digest));
         }
@@ -69,7 +74,11 @@ pub(crate) struct Trouble {
 
 /// The path of a source, with symbolic links followed, which must stay inside `folder`.
 pub(crate) fn find(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBuf, Trouble> {
-    let trouble = |what: String, help: String| Trouble { what, help, missing: false };
+    let trouble = |what: String, help: String| Trouble {
+        what,
+        help,
+        missing: false,
+    };
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Trouble {
             what: "is not there".into(),
@@ -78,7 +87,10 @@ pub(crate) fn find(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBu
                 .into(),
             missing: true,
         },
-        _ => trouble(format!("cannot be read: {error}"), "make it readable for this user".into()),
+        _ => trouble(
+            format!("cannot be read: {error}"),
+            "make it readable for this user".into(),
+        ),
     };
     let base = folder.canonicalize().map_err(unreadable)?;
     let path = folder.join(relative).canonicalize().map_err(unreadable)?;
@@ -90,12 +102,14 @@ pub(crate) fn find(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBu
     match wanted {
         Kind::File if is.is_file() => Ok(path),
         Kind::Folder if is.is_dir() => Ok(path),
-        Kind::File if is.is_dir() => {
-            Err(trouble("is a folder".into(), format!("write folder({relative:?})")))
-        }
-        Kind::Folder if is.is_file() => {
-            Err(trouble("is a file".into(), format!("write file({relative:?})")))
-        }
+        Kind::File if is.is_dir() => Err(trouble(
+            "is a folder".into(),
+            format!("write folder({relative:?})"),
+        )),
+        Kind::Folder if is.is_file() => Err(trouble(
+            "is a file".into(),
+            format!("write file({relative:?})"),
+        )),
         _ => Err(trouble(
             "is neither a file nor a folder".into(),
             "devices, pipes and sockets cannot be part of an image; take it out".into(),

@@ -46,7 +46,11 @@ impl Tools<'_> {
             suite: suite.to_string(),
             groups: BTreeMap::from([(self.group(), wants)]),
         };
-        let mode = if old.is_some() { Mode::UpdateAll } else { Mode::Keep };
+        let mode = if old.is_some() {
+            Mode::UpdateAll
+        } else {
+            Mode::Keep
+        };
         let (mut lock, _) = debian::lock(archive, &request, old, &mode)?;
         keep_only(&mut lock, |_, package| self.packages.contains(&package));
         let changes = Changes::between(old, &lock);
@@ -72,25 +76,38 @@ impl Tools<'_> {
             debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
         }
         let all = realise(&builder, &plan, known)?;
-        let done = all.get(&plan.system()).ok_or(BuildError::MissingOutput { name: "tree" })?;
+        let done = all
+            .get(&plan.system())
+            .ok_or(BuildError::MissingOutput { name: "tree" })?;
         let tree = crate::compose::output_tree(&done.result, "tree")?;
         if let Some(key) = done.key {
             let mut targets = vec![RootTarget::Result(key)];
             targets.extend(all.values().filter_map(|r| r.key).map(RootTarget::Result));
-            session.store.set_root(&self.group().replace(' ', "-"), &targets)?;
+            session
+                .store
+                .set_root(&self.group().replace(' ', "-"), &targets)?;
         }
         checkout(session.store, &tree)
     }
 
     fn plan(&self, lock: &Lock) -> Result<Plan, BuildError> {
-        let mut plan = Plan { actions: Vec::new() };
+        let mut plan = Plan {
+            actions: Vec::new(),
+        };
         let mut inputs = Vec::new();
         for &package in self.packages {
-            let pin = lock.packages.get(package).ok_or_else(|| {
-                crate::plan::PlanError::LockDamaged { group: self.group(), package: package.into() }
-            })?;
+            let pin =
+                lock.packages
+                    .get(package)
+                    .ok_or_else(|| crate::plan::PlanError::LockDamaged {
+                        group: self.group(),
+                        package: package.into(),
+                    })?;
             let label = format!("unpack {package} {}", pin.version);
-            let work = Work::Unpack { name: package.into(), pin: pin.clone() };
+            let work = Work::Unpack {
+                name: package.into(),
+                pin: pin.clone(),
+            };
             inputs.push(plan.push(label, Vec::new(), work));
         }
         let compose = Compose {
@@ -101,7 +118,11 @@ impl Tools<'_> {
             trim: true,
             ..Compose::default()
         };
-        plan.push(format!("compose {}", self.name), inputs, Work::Compose(Box::new(compose)));
+        plan.push(
+            format!("compose {}", self.name),
+            inputs,
+            Work::Compose(Box::new(compose)),
+        );
         Ok(plan)
     }
 }

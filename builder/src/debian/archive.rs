@@ -89,7 +89,9 @@ pub fn probe(env: &Environment<'_>, release: &str) -> Result<(), DebianError> {
         mirror,
         transport: &transport,
     };
-    loader.release(mirror.base(release), release, None).map(drop)
+    loader
+        .release(mirror.base(release), release, None)
+        .map(drop)
 }
 
 fn mirror<'e>(env: &Environment<'e>, release: &str) -> Result<&'e Mirror, DebianError> {

@@ -332,7 +332,11 @@ fn did_you_mean(nearest: &[String]) -> String {
 }
 
 fn lines(unknown: &[UnknownPackage]) -> String {
-    unknown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    unknown
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn indented(lines: &[String]) -> String {

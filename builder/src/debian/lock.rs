@@ -229,7 +229,11 @@ impl Resolver<'_> {
     /// old lock answers are not looked at.
     fn check_names(&self, keep: bool) -> Result<(), DebianError> {
         let (pins, fixed) = (BTreeMap::new(), BTreeMap::new());
-        let catalog = Catalog { index: self.index, pins: &pins, fixed: &fixed };
+        let catalog = Catalog {
+            index: self.index,
+            pins: &pins,
+            fixed: &fixed,
+        };
         let old = self.old.filter(|_| keep);
         let mut unknown = Vec::new();
         for (group, wants) in &self.request.groups {
