@@ -332,7 +332,10 @@ mod tests {
     fn a_module_says_only_what_it_must() {
         let always = Module::always("erofs");
         assert_eq!(always.path(), "/modules/erofs.ko");
-        assert_eq!(serde_json::to_string(&always).unwrap(), r#"{"name":"erofs"}"#);
+        assert_eq!(
+            serde_json::to_string(&always).unwrap(),
+            r#"{"name":"erofs"}"#
+        );
         let text = r#"{"name":"ptp","devices":["pci:v*"],"with":["igb"]}"#;
         let module: Module = serde_json::from_str(text).unwrap();
         assert!(always.is_always() && !module.is_always());

@@ -182,6 +182,7 @@ const VMWARE: &[ModuleChoice] = &[
 ];
 
 const DISKS: &[ModuleChoice] = &[
+    optional("vmd", Device, "NVMe disks behind Intel's RAID mode"),
     optional("nvme", Device, "NVMe disks"),
     optional("ahci", Device, "SATA disks"),
     optional("sd_mod", With(&["ahci"]), "SATA disks"),
@@ -263,19 +264,9 @@ impl Feature {
     /// What is loaded only once every service has been started.
     pub const LATE: [Self; 2] = [Self::PowerButton, Self::EfiVariables];
 
-    /// What a host has whatever it runs on, in loading order. The network card comes before the
-    /// file systems, so that the answers of the network travel while those are loaded.
-    pub const BASE: [Self; 6] = [
+    /// The virtual machines that a system runs on, QEMU's and virtio clouds first.
+    pub const VIRTUAL: [Self; 7] = [
         Self::Virtio,
-        Self::Images,
-        Self::Network,
-        Self::State,
-        Self::PowerButton,
-        Self::EfiVariables,
-    ];
-
-    /// The large clouds and hypervisors beside virtio; their drivers load only there.
-    pub const CLOUDS: [Self; 6] = [
         Self::VirtioScsi,
         Self::Amazon,
         Self::Google,
@@ -284,17 +275,30 @@ impl Feature {
         Self::Vmware,
     ];
 
-    /// Real machines; their drivers load only there.
+    /// Real machines.
     pub const HARDWARE: [Self; 3] = [Self::Disks, Self::Usb, Self::NetworkCards];
 
-    /// What a host gets from a Debian kernel package: one system boots on every machine that
-    /// the package is for. Debian's cloud kernel is for virtual machines, any other for all.
+    /// What a host does on whatever it runs.
+    pub const BASE: [Self; 5] = [
+        Self::Images,
+        Self::Network,
+        Self::State,
+        Self::PowerButton,
+        Self::EfiVariables,
+    ];
+
+    /// What a host gets from a Debian kernel package, in loading order: one system boots on
+    /// every machine that the package is for, and a driver is loaded only where its device is.
+    /// Debian's cloud kernel is for virtual machines, any other for all.
+    ///
+    /// Drivers come first: disks are probed, and the network's answers travel, while the file
+    /// systems are loaded.
     pub fn of_package(package: &str) -> Vec<Self> {
-        let mut features = Self::BASE.to_vec();
-        features.extend(Self::CLOUDS);
+        let mut features = Self::VIRTUAL.to_vec();
         if !package.split('-').any(|part| part == "cloud") {
             features.extend(Self::HARDWARE);
         }
+        features.extend(Self::BASE);
         features
     }
 

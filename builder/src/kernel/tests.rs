@@ -306,6 +306,28 @@ fn exactly_one_kernel_is_expected() {
 }
 
 #[test]
+fn a_package_s_name_says_which_machines_it_is_for() {
+    let cloud = Feature::of_package("linux-image-cloud-amd64");
+    for package in ["linux-image-amd64", "linux-image-rt-amd64"] {
+        let all = Feature::of_package(package);
+        assert!(
+            Feature::HARDWARE.iter().all(|f| all.contains(f)),
+            "{package}"
+        );
+        assert!(cloud.iter().all(|f| all.contains(f)), "{package}");
+    }
+    assert!(!cloud.contains(&Feature::Disks));
+    // Only what every kernel of Debian has may be required.
+    for feature in cloud.iter().filter(|f| !Feature::BASE.contains(f)) {
+        let required = feature.modules().iter().filter(|m| m.required);
+        assert!(
+            *feature == Feature::Virtio || required.count() == 0,
+            "{feature:?}"
+        );
+    }
+}
+
+#[test]
 fn the_table_is_sound() {
     for feature in Feature::ALL {
         let rows = feature.modules();
@@ -340,7 +362,12 @@ fn a_real_kernel_package() {
     kernel.check_image(&read(&kernel.vmlinuz).unwrap()).unwrap();
     let modules = Modules::read(&tree, &kernel, read).unwrap();
     let package = format!("linux-image-{}", kernel.release);
-    for features in [Feature::BASE.to_vec(), Feature::of_package(&package), Feature::ALL.to_vec()] {
+    let features = [
+        Feature::BASE.to_vec(),
+        Feature::of_package(&package),
+        Feature::ALL.to_vec(),
+    ];
+    for features in features {
         let selected = modules.select(&Feature::wanted(&features), read).unwrap();
         let mut seen = std::collections::BTreeSet::new();
         let mut bytes = 0;

@@ -152,6 +152,7 @@ impl Loader {
     pub fn load_late(&mut self, devices: &Fd) -> News {
         self.is_late = true;
         let news = self.load(devices, || {});
+        debug!("{} modules are for other machines", self.waiting.len());
         for Waiting { module, .. } in self.waiting.drain(..) {
             let _ = file::remove(&module.path());
         }
