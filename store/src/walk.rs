@@ -3,9 +3,11 @@
 use crate::error::{Context, Result, StoreError};
 use nos_formats::tree::TreePath;
 use std::fs::Metadata as Stat;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use walkdir::WalkDir;
 
 /// Something found in a folder: a file, a folder or a symbolic link.
 pub(crate) struct Found {
@@ -24,31 +26,28 @@ pub(crate) fn walk(folder: &Path) -> Result<Vec<Found>> {
         return Err(unsupported(folder, &stat));
     }
     let mut found = Vec::new();
-    // Reversed, so that what comes first is popped first: depth first is the canonical order.
-    let mut ahead = list(&TreePath::ROOT, folder)?;
-    while let Some(item) = ahead.pop() {
-        if item.stat.is_dir() {
-            ahead.extend(list(&item.path, &item.source)?);
-        } else if !item.stat.is_file() && !item.stat.is_symlink() {
-            return Err(unsupported(&item.source, &item.stat));
+    // Depth first with sorted names is the canonical order.
+    for entry in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let path = error.path().unwrap_or(folder).to_path_buf();
+                return Err(io::Error::from(error)).context("list", &path);
+            }
+        };
+        let source = entry.path().to_path_buf();
+        let stat = entry
+            .metadata()
+            .map_err(io::Error::from)
+            .context("examine", &source)?;
+        if !stat.is_dir() && !stat.is_file() && !stat.is_symlink() {
+            return Err(unsupported(&source, &stat));
         }
-        found.push(item);
+        let relative = source.strip_prefix(folder).unwrap_or(&source);
+        let path = TreePath::new(relative.as_os_str().as_bytes())?;
+        found.push(Found { path, source, stat });
     }
     Ok(found)
-}
-
-/// What is in one folder, in descending order of names.
-fn list(path: &TreePath, source: &Path) -> Result<Vec<Found>> {
-    let mut items = Vec::new();
-    for entry in std::fs::read_dir(source).context("list", source)? {
-        let entry = entry.context("list", source)?;
-        let source = entry.path();
-        let stat = entry.metadata().context("examine", &source)?;
-        let path = path.join(entry.file_name().as_bytes())?;
-        items.push(Found { path, source, stat });
-    }
-    items.sort_unstable_by(|a, b| b.path.name().cmp(a.path.name()));
-    Ok(items)
 }
 
 /// The error for something that cannot be stored as a file.
