@@ -5,10 +5,10 @@
     reason = "a test that cannot go on should stop"
 )]
 
-mod common_wrong;
+mod said;
 
-use common_wrong::{Said, filled_store, folder, hello, make_disk, nos, run, skip};
 use expect_test::expect;
+use said::{Said, filled_store, folder, hello, make_disk, nos, run, skip};
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -119,6 +119,9 @@ pub(crate) fn tree(context: &Context, args: &TreeArgs) -> Outcome {
     Ok(())
 }
 
+/// Bytes, path and number of files, in the order of size; of equal ones the first path is last.
+type Sum = (u64, Reverse<TreePath>, u64);
+
 /// Sums by folder down to `depth`, the root first; within a folder the largest first.
 fn branches(composition: &Composition, depth: usize) -> Vec<Branch> {
     let mut sums: BTreeMap<TreePath, (u64, u64)> = BTreeMap::new();
@@ -135,7 +138,7 @@ fn branches(composition: &Composition, depth: usize) -> Vec<Branch> {
             at = path.parent();
         }
     }
-    let mut below: BTreeMap<Option<TreePath>, Vec<(u64, Reverse<TreePath>, u64)>> = BTreeMap::new();
+    let mut below: BTreeMap<Option<TreePath>, Vec<Sum>> = BTreeMap::new();
     for (path, (bytes, files)) in sums {
         below
             .entry(path.parent())
