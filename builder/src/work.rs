@@ -4,7 +4,8 @@ use crate::debian;
 use crate::error::BuildError;
 use crate::kernel::Feature;
 use crate::realise::Builder;
-use nos_manifest::SystemManifest;
+use crate::system::SYSTEM_VERSION;
+use nos_manifest::{MANIFEST_VERSION, SystemManifest};
 use nos_specs::lock::LockedPackage;
 use nos_specs::system::{DiskLayout, VirtualMachine};
 use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 1;
+const WORK_VERSION: u32 = 2;
 
 /// A unit of building.
 #[derive(Debug, Clone)]
@@ -144,9 +145,11 @@ impl Work {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
             }
             Work::Image { name } => KeyBuilder::new("nos.image").text("name", name),
-            Work::System(parts) => {
-                KeyBuilder::new("nos.system").bytes("parts", &serde_json::to_vec(parts)?)
-            }
+            // A description that this program could not read must not be taken for its own.
+            Work::System(parts) => KeyBuilder::new("nos.system")
+                .number("description", u64::from(SYSTEM_VERSION))
+                .number("manifest", u64::from(MANIFEST_VERSION))
+                .bytes("parts", &serde_json::to_vec(parts)?),
         };
         key = key.number("version", u64::from(WORK_VERSION));
         for input in inputs {
