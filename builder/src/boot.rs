@@ -4,7 +4,7 @@
 use crate::compose::{output_object, output_tree};
 use crate::error::BuildError;
 use crate::kernel::{
-    Feature, Kernel, Loading, Module, ModuleName, Modules, RELEASE_SCAN_BYTES, Wanted,
+    Compression, Feature, Kernel, Loading, Module, ModuleName, Modules, RELEASE_SCAN_BYTES, Wanted,
 };
 use crate::plan::BOOT_PACKAGE;
 use crate::realise::Builder;
@@ -21,6 +21,11 @@ use std::io::{self, Read};
 
 /// zstd level of the initramfs. Made once per kernel and module set, unpacked at every boot.
 const INITRD_LEVEL: i32 = 19;
+
+/// Features whose modules are unpacked with the initramfs. Drivers of other features stay
+/// compressed until a machine needs them: unpacking all would cost every boot more than all of
+/// its own modules do, and memory besides.
+const USUAL: [Feature; 2] = [Feature::Virtio, Feature::Images];
 
 /// Where the package keeps boot loader and UKI stub.
 const BOOT_LOADER: &str = "usr/lib/systemd/boot/efi/systemd-bootx64.efi";
@@ -63,16 +68,34 @@ pub(crate) fn kernel(
         .map(|module| (&module.name, module.device_patterns()))
         .collect();
 
+    let undone = match blob_at(&tree, &kernel.config) {
+        Some(config) => Compression::undone_by(&store.read_object(&config.digest)?),
+        None => Compression::None,
+    };
+    let usual: BTreeSet<ModuleName> = Feature::wanted(&USUAL)
+        .into_iter()
+        .map(|w| w.name)
+        .collect();
+
     let mut out = Tree::new();
     let (mut early_modules, mut late_modules) = (Vec::new(), Vec::new());
     for (index, module) in selected.iter().enumerate() {
-        let Some(entry) = entry(module, &patterns) else {
+        let Some(mut entry) = entry(module, &patterns) else {
             continue;
         };
-        let digest = store.add_bytes(&module.bytes)?;
-        let blob = Blob {
-            digest,
-            size: module.bytes.len() as u64,
+        let is_rare =
+            matches!(&module.loading, Loading::OnDevice(causes) if causes.is_disjoint(&usual));
+        let packed = blob_at(&tree, &module.path)
+            .filter(|_| is_rare && undone != Compression::None && module.compression == undone);
+        let blob = match packed {
+            Some(packed) => {
+                entry.compression = undone.suffix().to_string();
+                packed
+            }
+            None => Blob {
+                digest: store.add_bytes(&module.bytes)?,
+                size: module.bytes.len() as u64,
+            },
         };
         let node = Node {
             metadata: Metadata::with_mode(0o644),

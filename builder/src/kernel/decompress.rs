@@ -22,6 +22,35 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// The end of such a file's name after `.ko.`; nothing where it is not compressed.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Xz => "xz",
+            Self::Zstd => "zst",
+            Self::Gzip => "gz",
+        }
+    }
+
+    /// How modules may be compressed when they are given to a kernel of this configuration
+    /// (`/boot/config-RELEASE` of its package); the kernel can undo one way or none.
+    pub fn undone_by(config: &[u8]) -> Self {
+        let has = |option: &str| {
+            let mut lines = config.split(|&b| b == b'\n');
+            lines.any(|line| line.strip_suffix(b"=y") == Some(option.as_bytes()))
+        };
+        if !has("CONFIG_MODULE_DECOMPRESS") {
+            return Self::None;
+        }
+        let ways = [
+            ("CONFIG_MODULE_COMPRESS_XZ", Self::Xz),
+            ("CONFIG_MODULE_COMPRESS_ZSTD", Self::Zstd),
+            ("CONFIG_MODULE_COMPRESS_GZIP", Self::Gzip),
+        ];
+        let found = ways.into_iter().find(|(option, _)| has(option));
+        found.map_or(Self::None, |(_, compression)| compression)
+    }
+
     /// Splits a module's file name into stem and compression; `None` for other files.
     pub fn of_file_name(name: &[u8]) -> Option<(&[u8], Self)> {
         let suffixes: [(&[u8], _); 4] = [

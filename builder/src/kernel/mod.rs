@@ -152,6 +152,8 @@ pub struct Kernel {
     pub release: String,
     /// The bootable image.
     pub vmlinuz: TreePath,
+    /// Where its configuration is, if the package has it.
+    pub config: TreePath,
     /// Folder with `modules.builtin` and `kernel/`.
     pub modules: TreePath,
 }
@@ -184,6 +186,7 @@ impl Kernel {
             let modules = TreePath::new(format!("{parent}/{release}"))?;
             if matches!(tree.get(&modules).map(|n| &n.kind), Some(Kind::Directory)) {
                 return Ok(Self {
+                    config: TreePath::new(format!("boot/config-{release}"))?,
                     release,
                     vmlinuz,
                     modules,

@@ -56,6 +56,8 @@ pub struct Module {
     pub name: ModuleName,
     /// Its file in the kernel package.
     pub path: TreePath,
+    /// How that file is compressed.
+    pub compression: Compression,
     /// The decompressed file, signature included.
     pub bytes: Vec<u8>,
     /// What it says of itself.
@@ -329,6 +331,7 @@ impl<'a, F: FnMut(&TreePath) -> io::Result<Vec<u8>>> Selection<'a, F> {
             _ => Ok(Module {
                 name: name.clone(),
                 path: path.clone(),
+                compression: *compression,
                 bytes,
                 info,
                 loading: Loading::Always,

@@ -281,6 +281,17 @@ fn decompression_is_bounded() {
 }
 
 #[test]
+fn the_configuration_says_what_the_kernel_decompresses() {
+    let undone = |config: &str| Compression::undone_by(config.as_bytes());
+    let debian = "CONFIG_MODULE_COMPRESS=y\n# CONFIG_MODULE_COMPRESS_GZIP is not set\n\
+        CONFIG_MODULE_COMPRESS_XZ=y\nCONFIG_MODULE_DECOMPRESS=y\n";
+    assert_eq!(undone(debian), Compression::Xz);
+    assert_eq!(undone("CONFIG_MODULE_COMPRESS_XZ=y\n"), Compression::None);
+    assert_eq!(undone("CONFIG_MODULE_DECOMPRESS=y"), Compression::None);
+    assert_eq!(undone(""), Compression::None);
+}
+
+#[test]
 fn the_image_says_its_release() {
     let package = Package::new("", "", &[]);
     let kernel = Kernel::find(&package.tree).unwrap();

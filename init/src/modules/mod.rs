@@ -166,7 +166,9 @@ impl Loader {
 /// them will fail with a message of its own.
 fn load(module: &Module) {
     let path = module.path();
-    let loaded = file::open(&path, file::Mode::Read).and_then(|fd| sys::module::load(&fd));
+    let is_compressed = !module.compression.is_empty();
+    let loaded =
+        file::open(&path, file::Mode::Read).and_then(|fd| sys::module::load(&fd, is_compressed));
     match loaded {
         Ok(()) => debug!("module {}", module.name),
         Err(Errno(libc::EEXIST)) => debug!("module {} is there already", module.name),
@@ -184,6 +186,7 @@ mod tests {
         let texts = |texts: &[&str]| texts.iter().map(|text| String::from(*text)).collect();
         Module {
             name: name.into(),
+            compression: String::new(),
             devices: texts(devices),
             with: texts(with),
         }

@@ -17,7 +17,8 @@ fn unsigned_length(length: usize, end: &[u8]) -> Option<usize> {
     length.checked_sub(appended).filter(|rest| *rest > 0)
 }
 
-/// Loads a module from an open file, first without its signature.
+/// Loads a module from an open file, first without its signature; one that is compressed goes to
+/// the kernel as it is.
 ///
 /// The kernel spends more time on checking the signature of a module than on all else that it
 /// does with it, and here the check proves nothing: the module lies in the same file, covered by
@@ -27,21 +28,25 @@ fn unsigned_length(length: usize, end: &[u8]) -> Option<usize> {
 /// # Errors
 /// What the kernel says; `EEXIST` for a module that is already there, `ENODEV` for one that finds
 /// nothing to drive.
-pub fn load(file: &Fd) -> Result<()> {
+pub fn load(file: &Fd, is_compressed: bool) -> Result<()> {
+    const MODULE_INIT_COMPRESSED_FILE: usize = 4;
+    if is_compressed {
+        return load_whole(file, MODULE_INIT_COMPRESSED_FILE);
+    }
     match load_unsigned(file) {
         Err(Errno(libc::EPERM | libc::EKEYREJECTED | libc::ENOKEY | libc::EINVAL)) => {
-            load_whole(file)
+            load_whole(file, 0)
         }
         other => other,
     }
 }
 
-fn load_whole(file: &Fd) -> Result<()> {
+fn load_whole(file: &Fd, flags: usize) -> Result<()> {
     // SAFETY: the parameters are a zero-terminated empty string.
     unsafe {
         call(
             libc::SYS_finit_module,
-            &[file.argument(), c"".as_ptr() as usize, 0],
+            &[file.argument(), c"".as_ptr() as usize, flags],
         )
         .map(drop)
     }
