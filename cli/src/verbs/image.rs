@@ -14,7 +14,7 @@ use nos_formats::ext4;
 use nos_store::{Digest, Store};
 use serde::Serialize;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Label of the state file system.
 const STATE_LABEL: &str = "nos-state";
@@ -240,8 +240,9 @@ pub(crate) fn write_image(
             size
         }
     };
-    let scratch = beside(output);
-    let mut device = FileDevice::create(scratch.path(), size, sector_size)?;
+    let part = part_of(output)?;
+    let mut device = FileDevice::create(&part, size, sector_size)?;
+    let scratch = Scratch::new(part);
     let report = parts.write(context, made, &mut device, output)?;
     std::fs::rename(scratch.path(), output).map_err(|error| {
         Failure::failed(format_args!(
@@ -252,9 +253,20 @@ pub(crate) fn write_image(
     Ok((device.size_bytes(), report))
 }
 
-/// The name under which a file is written until it is whole.
-fn beside(output: &Path) -> Scratch {
+/// The name under which a file is written until it is whole, free to use: what a `nos` that was
+/// killed left there is removed, what one that runs is writing is refused.
+fn part_of(output: &Path) -> Result<PathBuf, Failure> {
     let mut name = output.as_os_str().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    Scratch::new(name.into())
+    name.push(".nos-part");
+    let part = PathBuf::from(name);
+    if part.exists() {
+        drop(FileDevice::open(&part)?);
+        std::fs::remove_file(&part).map_err(|error| {
+            Failure::failed(format_args!(
+                "{}, left behind by a nos that was killed, cannot be removed: {error}",
+                part.display()
+            ))
+        })?;
+    }
+    Ok(part)
 }

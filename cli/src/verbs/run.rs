@@ -32,6 +32,9 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// How long a machine may take to switch itself off. Its services have 10 s of it.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long until the power button is pressed once more.
+const PRESS_AGAIN: Duration = Duration::from_secs(1);
+
 /// How long QEMU may take to leave.
 const QUIT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -143,12 +146,12 @@ fn show_console(machine: &Vm, json: bool, gone: &Arc<AtomicBool>) -> JoinHandle<
 /// presses its power button, so that nothing it was asked to keep is lost; the second pulls the
 /// plug.
 fn wait(context: &Context, machine: &mut Vm, asked: impl Fn() -> usize) -> Result<Ended, Failure> {
-    let mut pressed: Option<Instant> = None;
+    let mut stopping: Option<(Instant, u32)> = None;
     loop {
         if let Some(ended) = machine.wait(GLANCE)? {
             return Ok(ended);
         }
-        match (asked(), pressed) {
+        match (asked(), &mut stopping) {
             (0, _) => {}
             (1, None) => {
                 context
@@ -156,9 +159,15 @@ fn wait(context: &Context, machine: &mut Vm, asked: impl Fn() -> usize) -> Resul
                     .status("Stopping", "the machine; Ctrl-C again pulls the plug");
                 // It may end at this moment.
                 let _ = machine.powerdown();
-                pressed = Some(Instant::now());
+                stopping = Some((Instant::now(), 1));
             }
-            (1, Some(at)) if at.elapsed() < POWER_OFF_LIMIT => {}
+            (1, Some((since, presses))) if since.elapsed() < POWER_OFF_LIMIT => {
+                // Early in a boot nobody listens to the button.
+                if since.elapsed() > *presses * PRESS_AGAIN {
+                    let _ = machine.powerdown();
+                    *presses += 1;
+                }
+            }
             _ => {
                 // It may end at this moment; else dropping it kills it.
                 let _ = machine
@@ -245,6 +254,11 @@ fn say(context: &Context, host: &str, system: &BuiltSystem, machine: &Vm, disk: 
 }
 
 fn finish(context: &Context, ended: &Ended, machine: &Vm) -> Outcome {
+    if ended.reset() {
+        return Err(Failure::failed(
+            "the guest restarted instead of switching itself off; its last words above say why",
+        ));
+    }
     if ended.status.success() {
         let why = ended.reason.as_deref().unwrap_or("it ended");
         context.shell.status("Stopped", why);
