@@ -1,5 +1,6 @@
 //! Disk images, looked at without any code of ours.
 
+use super::say;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,7 +44,7 @@ pub(crate) fn place_of(disk: &[u8], content: &[u8]) -> usize {
 pub(crate) fn partitions(disk: &str) -> Option<usize> {
     let sgdisk = ["/usr/sbin/sgdisk", "/sbin/sgdisk", "/usr/bin/sgdisk"];
     let Some(sgdisk) = sgdisk.iter().find(|path| Path::new(path).exists()) else {
-        eprintln!("SKIPPED: counting partitions with sgdisk, which is in the package gdisk");
+        say!("SKIPPED: counting partitions with sgdisk, which is in the package gdisk");
         return None;
     };
     let output = Command::new(sgdisk)

@@ -37,17 +37,29 @@ impl Machine {
     /// Boots a disk image, or a fresh one where `disk` is `None`, and waits until every service
     /// is healthy. Without network: everything must be in the store.
     pub(crate) fn boot(example: &Example, disk: Option<&str>) -> Self {
-        fill_tools(example);
-        let machine = Self::start(example, disk, &["--offline"]);
+        Self::boot_with(example, disk, "tcg")
+    }
+
+    /// Boots with another kind of acceleration, unless `NOS_TEST_ACCEL` names one.
+    pub(crate) fn boot_with(example: &Example, disk: Option<&str>, accel: &str) -> Self {
+        let machine = Self::start_with(example, disk, accel, &["--offline"]);
         machine.wait_for(READY);
         machine
     }
 
-    /// Starts a machine; on return the guest runs.
-    pub(crate) fn start(example: &Example, disk: Option<&str>, more: &[&str]) -> Self {
+    /// Starts a machine, without network; on return the guest runs.
+    pub(crate) fn start(example: &Example, disk: Option<&str>) -> Self {
+        Self::start_with(example, disk, "tcg", &["--offline"])
+    }
+
+    fn start_with(example: &Example, disk: Option<&str>, accel: &str, more: &[&str]) -> Self {
+        if more.contains(&"--offline") {
+            fill_tools(example);
+        }
         let spec = example.spec();
-        let accel = std::env::var("NOS_TEST_ACCEL").unwrap_or_else(|_| "tcg".into());
-        let mut arguments = vec!["run", &spec, "--json", "--locked", "--accel", &accel];
+        let chosen = std::env::var("NOS_TEST_ACCEL");
+        let accel = chosen.as_deref().unwrap_or(accel);
+        let mut arguments = vec!["run", &spec, "--json", "--locked", "--accel", accel];
         arguments.extend(disk.iter().flat_map(|disk| ["--disk", disk]));
         arguments.extend(more);
         let nos = Nos::new(arguments);
@@ -205,7 +217,7 @@ pub(crate) fn wait_until(what: impl Fn() -> String, holds: impl Fn() -> bool) {
 fn fill_tools(example: &Example) {
     static FILLED: Once = Once::new();
     FILLED.call_once(|| {
-        let mut machine = Machine::start(example, None, &[]);
+        let mut machine = Machine::start_with(example, None, "tcg", &[]);
         // The first asks the guest, which is not there yet; the second does not ask.
         machine.signal(Signal::TERM);
         machine.console.wait_for("Stopping", END_LIMIT);

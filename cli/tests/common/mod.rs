@@ -8,6 +8,16 @@
 //! | `NOS_DEBIAN_MIRROR`, `https_proxy`, … | as for `nos` itself |
 #![allow(dead_code)]
 
+/// Says something that is heard: the test harness swallows what `eprintln!` says in a test that
+/// passes.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+pub(crate) use say;
+
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod machine;
@@ -129,10 +139,11 @@ impl Example {
         let spec = self.spec();
         let built = Nos::new(["build", &spec, "--locked"]).run();
         if is_gone(&built) {
-            eprintln!(
+            say!(
                 "NOTE: the mirror no longer has packages that examples/{}/nos.lock pins; testing \
                  with today's. Run `nos update examples/{}` and commit the result.",
-                self.name, self.name
+                self.name,
+                self.name
             );
             Nos::new(["update", &spec]).succeeds();
             Nos::new(["build", &spec, "--locked"]).succeeds();

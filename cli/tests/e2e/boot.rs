@@ -22,7 +22,8 @@ fn hello_serves_its_page() {
         "hello has {content} bytes of content"
     );
 
-    let machine = Machine::boot(&hello, Some(&disk));
+    // As a newcomer boots it: with KVM where that works.
+    let machine = Machine::boot_with(&hello, Some(&disk), "auto");
     let answer = machine.get("/");
     assert!(answer.is_whole(), "{answer:?}");
     assert_eq!(answer.body, hello.read("site/index.html"));
@@ -42,7 +43,7 @@ fn hello_serves_its_page() {
 #[test]
 fn a_machine_does_not_outlive_a_killed_nos() {
     let hello = Example::copy("hello");
-    let mut machine = Machine::start(&hello, None, &[]);
+    let mut machine = Machine::start(&hello, None);
     let (processes, address) = (children_of(machine.id()), machine.address(80));
     assert!(!processes.is_empty(), "nos run has no machine");
     machine.signal(Signal::KILL);

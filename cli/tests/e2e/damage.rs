@@ -78,6 +78,20 @@ fn verify_names_the_image_of_any_changed_byte() {
 }
 
 #[test]
+fn an_image_that_cannot_be_mounted_stops_the_machine() {
+    let web = Example::copy("web");
+    let path = web.image("web.img");
+    let start = disk::place_of(&disk::read(&path), &image_bytes(&web));
+    flip(&path, start + 1024);
+    let mut machine = Machine::start(&web, Some(&path));
+    let (status, said) = machine.end();
+    assert_eq!(status.code(), Some(1), "{said}");
+    for part in ["FATAL: image web", "`nos verify`", "the guest restarted"] {
+        assert!(said.contains(part), "no {part:?} in:\n{said}");
+    }
+}
+
+#[test]
 fn a_changed_block_is_never_served() {
     let web = Example::copy("web");
     // Incompressible, so that its bytes are on the disk as they are.

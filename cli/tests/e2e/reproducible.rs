@@ -2,6 +2,7 @@
 
 use crate::common::disk::{read, sectors_that_differ};
 use crate::common::program::{Nos, at};
+use crate::common::say;
 use crate::common::{Example, store_with_packages};
 use expect_test::expect_file;
 use std::fs::{File, FileTimes, Permissions};
@@ -86,7 +87,7 @@ fn two_users_two_folders_two_stores_give_one_disk() {
         }
         command.uid(STRANGER).gid(STRANGER);
     } else {
-        eprintln!("SKIPPED: building as a second user, which only root can start");
+        say!("SKIPPED: building as a second user, which only root can start");
     }
     let output = command.output().unwrap();
     assert!(
@@ -127,7 +128,7 @@ fn images_of_the_examples_have_the_pinned_root_hashes() {
     for name in ["cache", "hello", "web"] {
         let example = Example::copy(name);
         if example.repinned {
-            eprintln!("SKIPPED: pinned root hashes, as the archive has moved on since {name} was");
+            say!("SKIPPED: pinned root hashes, as the archive has moved on since {name} was");
             return;
         }
         store_with_packages(&store, &example.lock());
