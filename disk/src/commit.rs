@@ -107,7 +107,7 @@ pub(crate) fn read_back(
                 doing: "reading back what was written",
                 source,
             })?;
-        if let Some(index) = buffer.iter().zip(bytes).position(|(a, b)| a != b) {
+        if let Some(index) = first_difference(&buffer, bytes) {
             let offset = offset + index as u64;
             return Err(Error::ReadBack {
                 offset,
@@ -116,6 +116,15 @@ pub(crate) fn read_back(
         }
     }
     Ok(())
+}
+
+/// Index of the first byte that differs.
+pub(crate) fn first_difference(a: &[u8], b: &[u8]) -> Option<usize> {
+    // Whole slices compare many bytes at a time, and nearly always that is the end of it.
+    if a == b {
+        return None;
+    }
+    a.iter().zip(b).position(|(a, b)| a != b)
 }
 
 /// Most bytes gathered into one write.

@@ -80,7 +80,7 @@ pub(crate) fn write_sparse(
     let mut data = 0;
     let mut at = 0;
     while at < bytes.len() {
-        let zeros = bytes[at..].iter().take_while(|byte| **byte == 0).count();
+        let zeros = leading_zeros(&bytes[at..]);
         let zeros = if at + zeros == bytes.len() {
             zeros
         } else {
@@ -103,6 +103,17 @@ pub(crate) fn write_sparse(
         data = at;
     }
     write(device, offset + data as u64, &bytes[data..], report)
+}
+
+/// How many bytes are zero before the first that is not.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    const WIDE: usize = 64;
+    let wide = bytes
+        .chunks_exact(WIDE)
+        .take_while(|chunk| **chunk == [0; WIDE])
+        .count()
+        * WIDE;
+    wide + bytes[wide..].iter().take_while(|byte| **byte == 0).count()
 }
 
 /// Zeros that are worth a request of their own.

@@ -1,6 +1,6 @@
 //! Writing an image file to a device, fitted to the device's size.
 
-use crate::commit::{OnProgress, Phase, flush, forget, read_back, write};
+use crate::commit::{OnProgress, Phase, first_difference, flush, forget, read_back, write};
 use crate::disk::{Disk, geometry};
 use crate::{BlockDevice, Error, Progress, Report, Shortage, layout};
 use nos_formats::gpt::{self, Geometry, Table};
@@ -164,7 +164,7 @@ fn compare(
     length: u64,
 ) -> Result<(), Error> {
     let (wanted, found) = (read(image, offset, length)?, read(device, offset, length)?);
-    match wanted.iter().zip(&found).position(|(a, b)| a != b) {
+    match first_difference(&wanted, &found) {
         None => Ok(()),
         Some(index) => Err(Error::ReadBack {
             offset: offset + index as u64,
