@@ -320,3 +320,45 @@ fn read_path(store: &Store, tree: &Tree<Blob>, path: &TreePath) -> io::Result<Ve
 fn read_blob(store: &Store, digest: &Digest) -> io::Result<Vec<u8>> {
     store.read_object(digest).map_err(io::Error::other)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::ModInfo;
+
+    fn module(name: &str, loading: Loading) -> Module {
+        Module {
+            name: ModuleName::new(name),
+            path: TreePath::new("a.ko.xz").unwrap(),
+            compression: Compression::Xz,
+            bytes: Vec::new(),
+            info: ModInfo::default(),
+            loading,
+            why: String::new(),
+        }
+    }
+
+    #[test]
+    fn each_pattern_is_written_once() {
+        let names = ["card", "mute"].map(ModuleName::new);
+        let [card, mute] = &names;
+        let patterns: BTreeMap<_, _> = [(card, ["pci:v1*"].into()), (mute, BTreeSet::new())].into();
+        let on = |causes: &[&ModuleName]| {
+            Loading::OnDevice(causes.iter().map(|&name| name.clone()).collect())
+        };
+        let entry = |name: &str, loading| super::entry(&module(name, loading), &patterns);
+
+        let driver = entry("card", on(&[card])).unwrap();
+        assert_eq!(
+            (driver.devices, driver.with),
+            (vec!["pci:v1*".into()], vec![])
+        );
+        let needed = entry("core", on(&[card, mute])).unwrap();
+        assert_eq!((needed.devices, needed.with), (vec![], vec!["card".into()]));
+        assert!(entry("any", Loading::Always).unwrap().is_always());
+        // No device can ask for these: an entry without patterns would mean every machine.
+        assert_eq!(entry("mute", on(&[mute])), None);
+        assert_eq!(entry("core", on(&[mute])), None);
+        assert_eq!(entry("core", on(&[])), None);
+    }
+}

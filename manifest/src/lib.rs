@@ -74,8 +74,9 @@ pub struct Module {
     /// in `fnmatch`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<String>,
-    /// Loaded where the devices of one of these modules are there, because those modules need
-    /// this one. So each pattern is written once, however many modules a driver needs.
+    /// Loaded where the devices of one of these modules are there (or that module is loaded on
+    /// every machine), because those modules need this one. So each pattern is written once,
+    /// however many modules a driver needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
 }
