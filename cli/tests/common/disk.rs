@@ -1,6 +1,5 @@
 //! Disk images, looked at without any code of ours.
 
-use super::say;
 use std::path::Path;
 use std::process::Command;
 
