@@ -90,7 +90,7 @@ pub(crate) enum Verb {
     /// Go back to the generation before
     Rollback(DiskArgs),
     /// Check every byte and structure of a disk
-    Verify(DiskArgs),
+    Verify(VerifyArgs),
     /// Drop old generations of a disk
     Gc(GcArgs),
     /// Look after the store
@@ -310,6 +310,15 @@ pub(crate) struct DiskArgs {
     /// Disk image or block device
     #[arg(value_name = "DISK")]
     pub(crate) disk: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// First put a broken copy of the partition table back from the good one
+    #[arg(long)]
+    pub(crate) repair: bool,
 }
 
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ pub enum OpenError {
     #[error(
         "the primary partition table is broken ({problem}), {}",
         if *backup_good {
-            "the backup at the end of the disk is good; `nos verify --repair` restores it (UEFI firmware does so by itself at the next boot)"
+            "the backup at the end of the disk is good; `nos verify --repair` restores it, as UEFI firmware does at the next boot"
         } else {
             "and so is the backup; the disk must be written again with `nos flash`"
         }

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use nos_disk::{Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage};
+use nos_disk::{BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage};
 
 const SIZE: usize = 32 << 20;
 
@@ -297,4 +297,31 @@ fn many_generations_come_and_go() {
     everything_is_clean(&mut device);
     install(&mut device, &second()).unwrap();
     everything_is_clean(&mut device);
+}
+
+#[test]
+fn a_broken_copy_of_the_table_is_put_back_from_the_good_one() {
+    for sector_size in [512u32, 4096] {
+        let system = system(1, 50_000, vec![image("web", 3, 20)]);
+        let good = disk_with(sector_size, 80 << 20, &system);
+        let sector = sector_size as usize;
+        let end = good.bytes().len() - sector;
+        for place in [sector, 2 * sector, end, end - 16_384] {
+            let mut device = good.clone();
+            device.write_at(place as u64, &vec![0xa5; sector]).unwrap();
+            let primary = place < end / 2;
+            assert_eq!(Disk::open(&mut device).is_err(), primary, "sector at {place}");
+            assert_eq!(nos_disk::repair(&mut device).unwrap().number, 1);
+            everything_is_clean(&mut device);
+            assert!(device.bytes() == good.bytes(), "the table is what it was");
+            assert_eq!(nos_disk::repair(&mut device).unwrap().sectors_written, 0);
+        }
+        let mut device = good.clone();
+        for place in [sector, end] {
+            device.write_at(place as u64, &vec![0xa5; sector]).unwrap();
+        }
+        let before = device.clone();
+        assert!(nos_disk::repair(&mut device).is_err());
+        assert!(device.bytes() == before.bytes(), "nothing was written");
+    }
 }

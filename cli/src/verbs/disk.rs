@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::build::{self, Made};
-use crate::args::{DiskArgs, GcArgs, InstallArgs, SwitchArgs};
+use crate::args::{DiskArgs, GcArgs, InstallArgs, SwitchArgs, VerifyArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::shell::Shell;
@@ -240,8 +240,14 @@ struct Verified<'a> {
     report: VerifyReport,
 }
 
-pub(crate) fn verify(context: &Context, args: &DiskArgs) -> Outcome {
-    let path = &args.disk;
+pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
+    let path = &args.disk.disk;
+    if args.repair {
+        let report = on(path, nos_disk::repair(&mut FileDevice::open(path)?))?;
+        if report.sectors_written > 0 {
+            context.shell.status("Repaired", format_args!("the partition table of {}", path.display()));
+        }
+    }
     let mut device = FileDevice::open_read_only(path)?;
     let disk = on(path, Disk::open(&mut device))?;
     let mut watch = progress(&context.shell);
