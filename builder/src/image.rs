@@ -12,9 +12,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-/// zstd level of images. Higher ones gain about one part in a hundred and take several times as
-/// long after each change of a page.
-const LEVEL: i32 = 12;
+/// zstd level of images. In clusters of this size level 12 gains one part in 400 over it and takes
+/// three times as long after each change of a page.
+const LEVEL: i32 = 8;
 
 /// Largest physical cluster in bytes: what one random read may cost to decompress.
 const CLUSTER_BYTES: u32 = 64 << 10;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 2;
+const WORK_VERSION: u32 = 3;
 
 /// A unit of building.
 #[derive(Debug, Clone)]
