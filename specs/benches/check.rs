@@ -1,4 +1,5 @@
 //! How long checking takes: the smallest example, and 10,000 lines in 200 files.
+#![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nos_specs::{NoFiles, check};

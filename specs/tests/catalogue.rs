@@ -2,6 +2,7 @@
 //!
 //! Each names the place and the remedy. To see and accept changed messages:
 //! `UPDATE_EXPECT=1 cargo test -p nos-specs --test catalogue`, then read the difference.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cases;
 

@@ -1,4 +1,5 @@
 //! The examples of the tree are specs without a flaw.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use nos_specs::{NoFiles, check, render};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! The canonical form: examples, and what must hold for every text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use expect_test::{Expect, expect};
 use nos_specs::fmt::format;

@@ -1,4 +1,5 @@
 //! What specs mean.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use nos_specs::system::{Kernel, Source, System};
 use nos_specs::{check, render};

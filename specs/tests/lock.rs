@@ -1,4 +1,5 @@
 //! The lock file: one canonical text, and nothing taken on trust.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use expect_test::{Expect, expect};
 use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedPackage, SuitePin};

@@ -389,7 +389,7 @@ impl Checker<'_> {
                 }
             }
             (Type::Number(..) | Type::Size(..) | Type::Time(..), ValueKind::Text(_))
-                if quoted.is_some_and(|text| is_number(text)) =>
+                if quoted.is_some_and(is_number) =>
             {
                 wrong("leave out the quotes".into()).fix(value.span, quoted.unwrap_or_default())
             }

@@ -168,10 +168,10 @@ impl<'a> Evaluator<'a> {
 
     /// Declares a block whose name is a plain word.
     pub(super) fn declare_plain(&mut self, module: usize, item: &'a Item) {
-        if let Item::Block(block) = item {
-            if let Key::Name(name) = &block.name {
-                self.declare(&Env::of(module), block, &name.text, name.span);
-            }
+        if let Item::Block(block) = item
+            && let Key::Name(name) = &block.name
+        {
+            self.declare(&Env::of(module), block, &name.text, name.span);
         }
     }
 

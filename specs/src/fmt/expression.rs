@@ -116,10 +116,10 @@ impl<'a> Formatter<'a> {
 
     fn element(&mut self, element: &Element, indent: usize) {
         self.start_line(indent);
-        if let Some(flat) = self.flat_element(element) {
-            if indent + columns(&flat) <= WIDTH {
-                return self.put(&flat);
-            }
+        if let Some(flat) = self.flat_element(element)
+            && indent + columns(&flat) <= WIDTH
+        {
+            return self.put(&flat);
         }
         match element {
             Element::Value(value) if begins_with_if(value) => {

@@ -143,10 +143,11 @@ impl<'a> Formatter<'a> {
 
     /// An empty line, if the text has one before `start` and something stands above.
     fn blank_line(&mut self, start: u32, wanted: bool) {
-        if let Some(last) = self.last {
-            if wanted || self.breaks(last, start) > 1 {
-                self.put("\n");
-            }
+        if self
+            .last
+            .is_some_and(|last| wanted || self.breaks(last, start) > 1)
+        {
+            self.put("\n");
         }
     }
 
@@ -427,10 +428,10 @@ impl<'a> Formatter<'a> {
             return;
         };
         self.put(" else ");
-        if let [only] = otherwise.as_slice() {
-            if let Some(inner) = only.as_if() {
-                return self.if_lines(inner, indent, one);
-            }
+        if let [only] = otherwise.as_slice()
+            && let Some(inner) = only.as_if()
+        {
+            return self.if_lines(inner, indent, one);
         }
         let after = item
             .then

@@ -38,10 +38,8 @@ pub(super) fn tokenize_part(
         let span = Span::new(part.file, start, text.len() - after.len());
         match kind {
             TokenKind::Unknown => diagnostics.push(unknown(span, &text[span.range()])),
-            TokenKind::Text | TokenKind::LongText => {
-                if !is_closed(kind, &text[span.range()]) {
-                    diagnostics.push(unclosed(span, kind));
-                }
+            TokenKind::Text | TokenKind::LongText if !is_closed(kind, &text[span.range()]) => {
+                diagnostics.push(unclosed(span, kind));
             }
             _ => {}
         }
@@ -97,10 +95,10 @@ fn number(input: &str) -> IResult<&str, &str> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let (_, _) = satisfy(|c| c.is_ascii_digit()).parse(input)?;
     let mut end = input.find(|c| !word(c)).unwrap_or(input.len());
-    if let Some(fraction) = input[end..].strip_prefix('.') {
-        if fraction.starts_with(|c: char| c.is_ascii_digit()) {
-            end += 1 + fraction.find(|c| !word(c)).unwrap_or(fraction.len());
-        }
+    if let Some(fraction) = input[end..].strip_prefix('.')
+        && fraction.starts_with(|c: char| c.is_ascii_digit())
+    {
+        end += 1 + fraction.find(|c| !word(c)).unwrap_or(fraction.len());
     }
     Ok((&input[end..], &input[..end]))
 }
