@@ -12,10 +12,11 @@ use std::io::{self, Read};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
     text: String,
+    postinst: Option<String>,
 }
 
 impl Control {
-    fn parse(text: Vec<u8>) -> Result<Self, DebError> {
+    fn parse(text: Vec<u8>, postinst: Option<Vec<u8>>) -> Result<Self, DebError> {
         let unusable = |what: String| DebError::Control { what };
         let text = String::from_utf8(text).map_err(|_| unusable("it is not UTF-8".into()))?;
         let mut stanzas = deb822::stanzas(&text);
@@ -31,7 +32,14 @@ impl Control {
                 return Err(unusable(format!("it has no {name} field")));
             }
         }
-        Ok(Self { text })
+        let postinst = postinst.map(|script| String::from_utf8_lossy(&script).into_owned());
+        Ok(Self { text, postinst })
+    }
+
+    /// The script that an installation would run last, to be read and never run: it tells what
+    /// links and users a package expects to be made for it.
+    pub fn postinst(&self) -> Option<&str> {
+        self.postinst.as_deref()
     }
 
     /// All fields.
@@ -138,11 +146,11 @@ fn next_member(archive: &mut Archive<'_>, prefix: &str) -> Result<Header, DebErr
 fn control(archive: &mut Archive<'_>) -> Result<Control, DebError> {
     let header = next_member(archive, "control.tar")?;
     let mut member = archive.member(&header);
-    let text = {
+    let (text, postinst) = {
         let (reader, fault) = Bounded::new(member.by_ref(), &header.name, MAX_CONTROL_TAR_BYTES)?;
         let mut tar = tar::Archive::new(reader);
-        let text = find_control(&mut tar);
-        text.map_err(|e| {
+        let found = find_control(&mut tar);
+        found.map_err(|e| {
             told(
                 damaged(&header.name, &e),
                 &fault,
@@ -155,22 +163,29 @@ fn control(archive: &mut Archive<'_>) -> Result<Control, DebError> {
     let text = text.ok_or(DebError::Control {
         what: "there is none".into(),
     })?;
-    Control::parse(text)
+    Control::parse(text, postinst)
 }
 
-fn find_control(tar: &mut tar::Archive<Bounded<'_>>) -> io::Result<Option<Vec<u8>>> {
+/// The control file and the `postinst` script, where there are any.
+type Found = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+fn find_control(tar: &mut tar::Archive<Bounded<'_>>) -> io::Result<Found> {
+    let mut found = (None, None);
     for entry in tar.entries()?.raw(true) {
         let entry = entry?;
         let name = entry.header().path_bytes();
-        if name.strip_prefix(b"./").unwrap_or(&name) == b"control" {
-            let size = entry.header().entry_size()?;
-            if size > MAX_CONTROL_BYTES {
-                return Err(io::Error::other("the control file is larger than 1 MiB"));
-            }
-            return entries::read_exactly(entry, size).map(Some);
+        let slot = match name.strip_prefix(b"./").unwrap_or(&name) {
+            b"control" => &mut found.0,
+            b"postinst" => &mut found.1,
+            _ => continue,
+        };
+        let size = entry.header().entry_size()?;
+        if size > MAX_CONTROL_BYTES {
+            return Err(io::Error::other("the control file is larger than 1 MiB"));
         }
+        *slot = Some(entries::read_exactly(entry, size)?);
     }
-    Ok(None)
+    Ok(found)
 }
 
 pub(super) fn damaged(member: &str, error: &io::Error) -> DebError {
