@@ -44,7 +44,9 @@ pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>
             let wants = sorted(&image.packages);
             let old = groups.insert(image_group(name), wants.clone());
             if old.is_some_and(|old| old != wants) {
-                return Err(PlanError::ImageClash { image: name.clone() });
+                return Err(PlanError::ImageClash {
+                    image: name.clone(),
+                });
             }
         }
     }
@@ -120,11 +122,18 @@ impl Plan {
 
     /// All actions with their ids, in topological order.
     pub fn iter(&self) -> impl Iterator<Item = (ActionId, &Action)> {
-        self.actions.iter().enumerate().map(|(i, a)| (ActionId(i), a))
+        self.actions
+            .iter()
+            .enumerate()
+            .map(|(i, a)| (ActionId(i), a))
     }
 
     pub(crate) fn push(&mut self, label: String, inputs: Vec<ActionId>, work: Work) -> ActionId {
-        self.actions.push(Action { label, inputs, work });
+        self.actions.push(Action {
+            label,
+            inputs,
+            work,
+        });
         self.system()
     }
 }
@@ -175,10 +184,18 @@ pub enum PlanError {
 /// # Errors
 /// [`PlanError`] where the lock does not answer what the system asks.
 pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
-    let mut planner = Planner { lock, plan: Plan { actions: Vec::new() }, unpacked: BTreeMap::new() };
+    let mut planner = Planner {
+        lock,
+        plan: Plan {
+            actions: Vec::new(),
+        },
+        unpacked: BTreeMap::new(),
+    };
     let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
     let kernel = planner.kernel(&system.kernel, system)?;
-    let initrd = planner.plan.push("initrd".into(), vec![kernel], Work::Initrd);
+    let initrd = planner
+        .plan
+        .push("initrd".into(), vec![kernel], Work::Initrd);
     let users = users(system);
     let mut images = Vec::new();
     for (name, image) in &system.images {
@@ -192,7 +209,11 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
         disk: system.disk.clone(),
         machine: system.machine.clone(),
     };
-    planner.plan.push(format!("system {}", system.host), inputs, Work::System(Box::new(parts)));
+    planner.plan.push(
+        format!("system {}", system.host),
+        inputs,
+        Work::System(Box::new(parts)),
+    );
     Ok(planner.plan)
 }
 
@@ -203,7 +224,11 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn group(&self, group: &str, wants: &[String]) -> Result<Vec<(String, LockedPackage)>, PlanError> {
+    fn group(
+        &self,
+        group: &str,
+        wants: &[String],
+    ) -> Result<Vec<(String, LockedPackage)>, PlanError> {
         let found = self.lock.groups.get(group).filter(|g| g.wants == wants);
         let found = found.ok_or_else(|| PlanError::LockStale {
             group: group.into(),
@@ -211,10 +236,14 @@ impl Planner<'_> {
         })?;
         let mut packages = Vec::new();
         for name in &found.packages {
-            let pin = self.lock.packages.get(name).ok_or_else(|| PlanError::LockDamaged {
-                group: group.into(),
-                package: name.clone(),
-            })?;
+            let pin = self
+                .lock
+                .packages
+                .get(name)
+                .ok_or_else(|| PlanError::LockDamaged {
+                    group: group.into(),
+                    package: name.clone(),
+                })?;
             packages.push((name.clone(), pin.clone()));
         }
         Ok(packages)
@@ -225,7 +254,10 @@ impl Planner<'_> {
             return id;
         }
         let label = format!("unpack {name} {}", pin.version);
-        let work = Work::Unpack { name: name.into(), pin };
+        let work = Work::Unpack {
+            name: name.into(),
+            pin,
+        };
         let id = self.plan.push(label, Vec::new(), work);
         self.unpacked.insert(name.into(), id);
         id
@@ -244,16 +276,23 @@ impl Planner<'_> {
     }
 
     fn kernel(&mut self, kernel: &Kernel, system: &System) -> Result<ActionId, PlanError> {
-        let Kernel::Stock { package, modules, .. } = kernel;
+        let Kernel::Stock {
+            package, modules, ..
+        } = kernel;
         let packages = self.group(&kernel_group(package), std::slice::from_ref(package))?;
         let found = packages.into_iter().find(|(name, _)| is_kernel_image(name));
-        let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel { package: package.clone() })?;
+        let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel {
+            package: package.clone(),
+        })?;
         let unpacked = self.unpack(&name, pin);
         let mut features = Feature::of_package(package);
         if system.disk.state_bytes.is_none() {
             features.retain(|feature| *feature != Feature::State);
         }
-        let work = Work::Kernel { features, modules: sorted(modules) };
+        let work = Work::Kernel {
+            features,
+            modules: sorted(modules),
+        };
         Ok(self.plan.push("kernel".into(), vec![unpacked], work))
     }
 
@@ -310,31 +349,56 @@ impl Planner<'_> {
             entry_points: entry_points.into_iter().collect(),
             library_path: services.iter().flat_map(|s| library_path(s)).collect(),
             state: state.into_iter().collect(),
-            users: services.iter().filter_map(|s| users.get(&s.name).cloned()).collect(),
+            users: services
+                .iter()
+                .filter_map(|s| users.get(&s.name).cloned())
+                .collect(),
         };
         let label = format!("compose {name}");
-        let root = self.plan.push(label, inputs, Work::Compose(Box::new(compose)));
-        Ok(self.plan.push(format!("image {name}"), vec![root], Work::Image { name: name.into() }))
+        let root = self
+            .plan
+            .push(label, inputs, Work::Compose(Box::new(compose)));
+        Ok(self.plan.push(
+            format!("image {name}"),
+            vec![root],
+            Work::Image { name: name.into() },
+        ))
     }
 }
 
 /// The absolute folders of a service's `LD_LIBRARY_PATH`.
 fn library_path(service: &Service) -> impl Iterator<Item = String> {
-    let path = service.env.get("LD_LIBRARY_PATH").map_or("", String::as_str);
-    path.split(':').filter(|folder| folder.starts_with('/')).map(str::to_string)
+    let path = service
+        .env
+        .get("LD_LIBRARY_PATH")
+        .map_or("", String::as_str);
+    path.split(':')
+        .filter(|folder| folder.starts_with('/'))
+        .map(str::to_string)
 }
 
 fn sorted(names: &[String]) -> Vec<String> {
-    names.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+    names
+        .iter()
+        .cloned()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect()
 }
 
 /// Service name → the user it runs as. A checked system has an id for each service.
 fn users(system: &System) -> BTreeMap<String, User> {
     let user = |s: &Service| User {
         name: s.name.clone(),
-        uid: s.uid.unwrap_or_else(|| nos_specs::system::derive_uid(&s.name)),
+        uid: s
+            .uid
+            .unwrap_or_else(|| nos_specs::system::derive_uid(&s.name)),
     };
-    system.services.iter().map(|s| (s.name.clone(), user(s))).collect()
+    system
+        .services
+        .iter()
+        .map(|s| (s.name.clone(), user(s)))
+        .collect()
 }
 
 /// The manifest without what only a build knows: kernel release, modules, images.

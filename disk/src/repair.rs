@@ -27,7 +27,10 @@ pub fn repair(device: &mut dyn BlockDevice) -> Result<Report, Error> {
                 problem,
                 backup_good: false,
             })?;
-            if table.find_type(guid(nos_manifest::IMAGE_TYPE_GUID)).is_none() {
+            if table
+                .find_type(guid(nos_manifest::IMAGE_TYPE_GUID))
+                .is_none()
+            {
                 let why = "no partition of its backup table is a nOs image".into();
                 return Err(OpenError::NotOurs { why }.into());
             }
@@ -43,7 +46,12 @@ pub fn repair(device: &mut dyn BlockDevice) -> Result<Report, Error> {
             if !backup.is_ok_and(|backup| backup.agrees_with(&table)) {
                 let place = table.backup_array_lba() * sector;
                 put(device, place, table.encode_array(), &mut report)?;
-                put(device, table.backup_lba * sector, table.encode_backup(), &mut report)?;
+                put(
+                    device,
+                    table.backup_lba * sector,
+                    table.encode_backup(),
+                    &mut report,
+                )?;
             }
         }
     }

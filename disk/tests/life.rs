@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
-use nos_disk::{BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage};
+use nos_disk::{
+    BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage,
+};
 
 const SIZE: usize = 32 << 20;
 
@@ -310,7 +312,11 @@ fn a_broken_copy_of_the_table_is_put_back_from_the_good_one() {
             let mut device = good.clone();
             device.write_at(place as u64, &vec![0xa5; sector]).unwrap();
             let primary = place < end / 2;
-            assert_eq!(Disk::open(&mut device).is_err(), primary, "sector at {place}");
+            assert_eq!(
+                Disk::open(&mut device).is_err(),
+                primary,
+                "sector at {place}"
+            );
             assert_eq!(nos_disk::repair(&mut device).unwrap().number, 1);
             everything_is_clean(&mut device);
             assert!(device.bytes() == good.bytes(), "the table is what it was");

@@ -245,7 +245,10 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
     if args.repair {
         let report = on(path, nos_disk::repair(&mut FileDevice::open(path)?))?;
         if report.sectors_written > 0 {
-            context.shell.status("Repaired", format_args!("the partition table of {}", path.display()));
+            context.shell.status(
+                "Repaired",
+                format_args!("the partition table of {}", path.display()),
+            );
         }
     }
     let mut device = FileDevice::open_read_only(path)?;

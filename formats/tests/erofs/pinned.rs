@@ -18,11 +18,32 @@ fn check(form: usize, expected: &Expect) {
 
 #[test]
 fn images_are_these_bytes() {
-    check(0, &expect!["2441216 7397c9356da2d2725f1f7c095f060a617d65195fa27a7372a1f255a0fa73af32"]);
-    check(1, &expect!["1191936 a68a7173b72873dc98eb1a0b136e776edfd801fff3b7108995c844b6bf7ce088"]);
-    check(2, &expect!["1069056 dea8276337082104a2f13d9d97aa08762b92a17feaeb046ccd6bf8292b9391e8"]);
-    check(3, &expect!["860160 7044694b88afa1609cc0107747463b4aec8aec23f60340c6a9829c4dbccf274a"]);
-    check(4, &expect!["737280 baac78df00fac7d485b38691370cad85c18792639c2457dc8b6bbb4c089406f1"]);
-    check(5, &expect!["741376 127dff64e40320cbeeaa4bef22c4e356bbc8765e49c883c012cc602cd936e3a0"]);
-    check(6, &expect!["733184 1da9d9833cdb0fe2501da0c70331c19aa95bafb364e6f4c8827634c67f7b3c4f"]);
+    check(
+        0,
+        &expect!["2441216 7397c9356da2d2725f1f7c095f060a617d65195fa27a7372a1f255a0fa73af32"],
+    );
+    check(
+        1,
+        &expect!["1191936 a68a7173b72873dc98eb1a0b136e776edfd801fff3b7108995c844b6bf7ce088"],
+    );
+    check(
+        2,
+        &expect!["1069056 dea8276337082104a2f13d9d97aa08762b92a17feaeb046ccd6bf8292b9391e8"],
+    );
+    check(
+        3,
+        &expect!["860160 7044694b88afa1609cc0107747463b4aec8aec23f60340c6a9829c4dbccf274a"],
+    );
+    check(
+        4,
+        &expect!["737280 baac78df00fac7d485b38691370cad85c18792639c2457dc8b6bbb4c089406f1"],
+    );
+    check(
+        5,
+        &expect!["741376 127dff64e40320cbeeaa4bef22c4e356bbc8765e49c883c012cc602cd936e3a0"],
+    );
+    check(
+        6,
+        &expect!["733184 1da9d9833cdb0fe2501da0c70331c19aa95bafb364e6f4c8827634c67f7b3c4f"],
+    );
 }

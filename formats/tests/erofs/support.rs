@@ -268,6 +268,10 @@ pub(crate) fn assert_folder(folder: &Path, tree: &Files, mode_mask: u16, what: &
         }
         let mode = expected_metadata(tree, node).mode;
         let found = metadata.permissions().mode() as u16;
-        assert_eq!(found & mode_mask, mode & mode_mask, "{what}: mode of {path}");
+        assert_eq!(
+            found & mode_mask,
+            mode & mode_mask,
+            "{what}: mode of {path}"
+        );
     }
 }
