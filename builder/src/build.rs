@@ -8,11 +8,12 @@ use crate::error::BuildError;
 use crate::events::Observer;
 use crate::plan::{ActionId, Plan, plan};
 use crate::realise::{Builder, Fate, Realised, realise, survey};
+use crate::roots;
 use crate::system::BuiltSystem;
 use crate::work::Work;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
-use nos_store::{Digest, KeyBuilder, RootTarget, Store};
+use nos_store::{Digest, RootTarget, Store};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
@@ -236,15 +237,7 @@ impl Session<'_> {
             .folder
             .canonicalize()
             .unwrap_or_else(|_| self.folder.to_path_buf());
-        let place = KeyBuilder::new("nos.root")
-            .text("folder", &folder.to_string_lossy())
-            .finish();
-        let place = place.to_string();
-        let name = format!(
-            "build-{}-{}",
-            system.host,
-            place.get(..16).unwrap_or(&place)
-        );
+        let name = roots::of_build(&system.host, &folder);
         targets.sort_unstable();
         targets.dedup();
         // Making a root waits for the disk; a build that changed nothing need not.
@@ -299,10 +292,7 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
         .canonicalize()
         .map_err(failed)?;
     let place = folder.join(link.file_name().unwrap_or_default());
-    let name = KeyBuilder::new("nos.link")
-        .text("path", &place.to_string_lossy())
-        .finish();
-    store.set_root(&format!("link-{name}"), &targets)?;
+    store.set_root(&roots::of_link(&place), &targets)?;
     let scratch = folder.join(format!(".nos-link.{}.part", std::process::id()));
     std::os::unix::fs::symlink(store.object_path(&built.digest), &scratch).map_err(failed)?;
     std::fs::rename(&scratch, &place).map_err(|error| {

@@ -19,6 +19,7 @@ mod packages;
 pub mod plan;
 pub mod project;
 pub mod realise;
+pub mod roots;
 mod sources;
 mod system;
 pub mod tools;

@@ -349,6 +349,36 @@ pub(crate) enum StoreVerb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Let go of what a root keeps; `nos store gc` then removes it
+    Drop {
+        /// Name of the root, as `nos store ls` shows it
+        #[arg(value_name = "ROOT")]
+        root: String,
+    },
+    /// Write everything that a root keeps to a file, for another store
+    Export {
+        /// Name of the root, as `nos store ls` shows it
+        #[arg(value_name = "ROOT")]
+        root: String,
+        /// File to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// File with the 32 bytes of a secret key to sign with
+        #[arg(long, value_name = "KEY")]
+        sign: Option<PathBuf>,
+    },
+    /// Take in what another store exported
+    Import {
+        /// File to read
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Public key that must have signed it, in hex; may be given several times
+        #[arg(long, value_name = "HEX", required_unless_present = "unsigned")]
+        trust: Vec<String>,
+        /// Take it whoever made it
+        #[arg(long, conflicts_with = "trust")]
+        unsigned: bool,
+    },
     /// Check every object against its name
     Verify {
         /// Remove damaged objects, and results that name them

@@ -51,7 +51,7 @@ pub enum Trust {
 }
 
 /// What an import took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ImportReport {
     /// What was exported; everything it names is in the store now. No root is set.
     pub targets: Vec<RootTarget>,

@@ -5,14 +5,27 @@ use crate::args::StoreVerb;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_size;
-use nos_store::{GcEvent, GcOptions, GcReport, VerifyEvent, VerifyOptions, VerifyReport};
+use nos_store::{
+    GcEvent, GcOptions, GcReport, PublicKey, SecretKey, Trust, VerifyEvent, VerifyOptions,
+    VerifyReport,
+};
 use serde::Serialize;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) fn run(context: &Context, verb: StoreVerb) -> Outcome {
     match verb {
         StoreVerb::Ls => list(context),
         StoreVerb::Gc { dry_run } => gc(context, dry_run),
+        StoreVerb::Drop { root } => drop_root(context, &root),
+        StoreVerb::Export { root, output, sign } => {
+            export(context, &root, &output, sign.as_deref())
+        }
+        StoreVerb::Import {
+            file,
+            trust,
+            unsigned,
+        } => import(context, &file, &trust, unsigned),
         StoreVerb::Verify { repair } => verify(context, repair),
     }
 }
@@ -52,6 +65,102 @@ fn list(context: &Context) -> Outcome {
     Ok(())
 }
 
+/// The error for a root that does not exist.
+fn no_root(name: &str) -> Failure {
+    Failure::failed(format_args!(
+        "the store has no root {name:?}; `nos store ls` lists them"
+    ))
+}
+
+fn drop_root(context: &Context, name: &str) -> Outcome {
+    if !context.open_store()?.remove_root(name)? {
+        return Err(no_root(name));
+    }
+    context.shell.status("Dropped", name);
+    if context.shell.json() {
+        let dropped = serde_json::json!({ "dropped": name });
+        context.shell.result(&dropped, |_| String::new())?;
+    }
+    Ok(())
+}
+
+fn export(context: &Context, root: &str, output: &Path, sign: Option<&Path>) -> Outcome {
+    let store = context.open_store()?;
+    let targets = store.roots()?.remove(root).ok_or_else(|| no_root(root))?;
+    let failed = |path: &Path, error: std::io::Error| {
+        Failure::failed(format_args!(
+            "{}: {error}; check the path and its permissions",
+            path.display()
+        ))
+    };
+    let key = match sign {
+        None => None,
+        Some(path) => {
+            let bytes = std::fs::read(path).map_err(|e| failed(path, e))?;
+            let seed: [u8; 32] = bytes.try_into().map_err(|_| {
+                Failure::Wrong(format!(
+                    "{} is not a secret key of 32 bytes; `head -c 32 /dev/urandom` makes one",
+                    path.display()
+                ))
+            })?;
+            Some(SecretKey::from_seed(&seed))
+        }
+    };
+    let folder = match output.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(output, e))?;
+    let report = store.export(&targets, key.as_ref(), &mut file)?;
+    file.as_file().sync_all().map_err(|e| failed(output, e))?;
+    file.persist(output).map_err(|e| failed(output, e.error))?;
+    context.shell.result(&report, |report| {
+        let signed = match &key {
+            Some(key) => format!(", signed by {}", key.public()),
+            None => String::new(),
+        };
+        format!(
+            "{}: {} objects, {}{signed}",
+            output.display(),
+            report.objects,
+            human_size(report.bytes)
+        )
+    })?;
+    Ok(())
+}
+
+fn import(context: &Context, file: &Path, trust: &[String], unsigned: bool) -> Outcome {
+    let store = context.open_store()?;
+    let keys = trust.iter().map(|key| key.parse::<PublicKey>());
+    let keys = keys.collect::<Result<Vec<_>, _>>().map_err(|error| {
+        Failure::Wrong(format!("{error}; `nos store export --sign` shows a key"))
+    })?;
+    let trust = if unsigned {
+        Trust::Anyone
+    } else {
+        Trust::Keys(keys)
+    };
+    let mut archive = std::fs::File::open(file).map_err(|error| {
+        Failure::failed(format_args!(
+            "{}: {error}; name an exported file",
+            file.display()
+        ))
+    })?;
+    let report = store.import(&mut archive, &trust)?;
+    // Without a root the next collection would take it all away again.
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    store.set_root(&format!("import:{name}"), &report.targets)?;
+    context.shell.result(&report, |report| {
+        format!(
+            "{}: {} objects, {}",
+            file.display(),
+            report.objects,
+            human_size(report.bytes)
+        )
+    })?;
+    Ok(())
+}
+
 fn gc(context: &Context, dry_run: bool) -> Outcome {
     let store = context.open_store()?;
     let options = GcOptions {
@@ -59,6 +168,14 @@ fn gc(context: &Context, dry_run: bool) -> Outcome {
         ..GcOptions::default()
     };
     let shell = &context.shell;
+    for root in nos_builder::roots::forgotten(&store)? {
+        if dry_run {
+            shell.status("Would drop", format_args!("{root}, whose place is gone"));
+        } else {
+            store.remove_root(&root)?;
+            shell.status("Dropped", format_args!("{root}, whose place is gone"));
+        }
+    }
     let report = store.gc(&options, &mut |event| {
         if let GcEvent::Dangling { target } = event {
             shell.warn(format_args!(

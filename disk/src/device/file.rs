@@ -2,10 +2,10 @@
 
 use super::{BlockDevice, check_write};
 use crate::DeviceError;
-use rustix::fs::{Advice, FallocateFlags, FlockOperation, fadvise, fallocate, flock};
+use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An image file or a block device, locked against every other `nos` for as long as it is open.
@@ -19,6 +19,9 @@ pub struct FileDevice {
     zeroed: bool,
 }
 
+/// Opening a pipe by mistake must not wait for its other end. Of no effect on disks.
+const DO_NOT_WAIT: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 impl FileDevice {
     /// Opens an existing image file or block device for reading and writing.
     ///
@@ -28,7 +31,11 @@ impl FileDevice {
     /// # Errors
     /// [`DeviceError::Busy`] where another program holds it, else what the system says.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
-        let file = OpenOptions::new().read(true).write(true).open(path);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(DO_NOT_WAIT)
+            .open(path);
         Self::from_file(
             file.map_err(|error| DeviceError::io(path, "open", error))?,
             path,
@@ -42,8 +49,15 @@ impl FileDevice {
     /// # Errors
     /// As [`FileDevice::open`].
     pub fn open_read_only(path: &Path) -> Result<Self, DeviceError> {
-        let file = File::open(path).map_err(|error| DeviceError::io(path, "open", error))?;
-        Self::from_file(file, path, false)
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(DO_NOT_WAIT)
+            .open(path);
+        Self::from_file(
+            file.map_err(|error| DeviceError::io(path, "open", error))?,
+            path,
+            false,
+        )
     }
 
     fn from_file(file: File, path: &Path, exclusive: bool) -> Result<Self, DeviceError> {
