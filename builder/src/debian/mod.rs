@@ -13,6 +13,7 @@
 //! - Packages are unpacked, never installed: nothing of a package is ever executed.
 //! - What is locked and stored needs no network, no mirror and no clock.
 
+mod alternatives;
 mod archive;
 mod catalog;
 mod clearsign;
@@ -36,6 +37,7 @@ mod transport;
 mod unpack;
 mod version;
 
+pub use alternatives::{Alternative, alternatives};
 pub use archive::probe;
 pub use clearsign::ClearsignError;
 pub use environment::{ARCHITECTURE, DEFAULT_CONNECTIONS, Environment};

@@ -1,5 +1,6 @@
 //! From a stored `.deb` to a stored tree, once ever for each package.
 
+use super::alternatives;
 use super::error::DebianError;
 use nos_formats::deb::{self, DebError, Limits};
 use nos_formats::tree::TreePath;
@@ -8,7 +9,7 @@ use std::io::{BufReader, Read};
 
 /// What unpacking means. A change to what is kept of a package must change this word, or stores
 /// go on with what an older program made of it.
-const UNPACKER: &str = "debian-unpack/1";
+const UNPACKER: &str = "debian-unpack/2";
 
 /// Bytes read of a package at once.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -61,6 +62,11 @@ pub fn unpack_anew(
         ("architecture", control.architecture()),
     ] {
         result.facts.insert(fact.to_owned(), value.to_owned());
+    }
+    let links = alternatives::in_script(control.postinst().unwrap_or_default());
+    if !links.is_empty() {
+        let fact = alternatives::to_fact(&links);
+        result.facts.insert(alternatives::FACT.to_owned(), fact);
     }
     Ok(result)
 }

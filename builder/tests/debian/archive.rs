@@ -82,6 +82,8 @@ pub(crate) struct Deb {
     pub(crate) fields: String,
     /// Path without a leading slash → content; a path that ends in `/` is a directory.
     pub(crate) files: Vec<(String, String)>,
+    /// The script that is read and never run.
+    pub(crate) postinst: String,
 }
 
 pub(crate) fn deb(name: &str, version: &str, fields: &str) -> Deb {
@@ -91,6 +93,7 @@ pub(crate) fn deb(name: &str, version: &str, fields: &str) -> Deb {
         version: version.to_owned(),
         fields: fields.map(|f| format!("{}\n", f.trim())).collect(),
         files: vec![(format!("usr/share/{name}"), format!("{name} {version}\n"))],
+        postinst: "#!/bin/sh\nexit 1\n".to_owned(),
     }
 }
 
@@ -119,7 +122,11 @@ impl Deb {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let control = tar(&[("control".to_owned(), self.control())]);
+        let control = tar(&[
+            ("control".to_owned(), self.control()),
+            ("md5sums".to_owned(), String::new()),
+            ("postinst".to_owned(), self.postinst.clone()),
+        ]);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&control).unwrap();
         ar(&[

@@ -1,7 +1,7 @@
 //! Packages as trees, and trees as a root.
 
 use crate::archive::{Deb, World, deb};
-use nos_builder::debian::{DebianError, Merged, TREE_OUTPUT, merge, unpack};
+use nos_builder::debian::{DebianError, Merged, TREE_OUTPUT, alternatives, merge, unpack};
 use nos_formats::tree::{Kind, Tree, TreePath};
 use nos_store::{Blob, Digest};
 
@@ -61,6 +61,23 @@ fn a_package_is_unpacked_once_ever() {
             size: 7
         })
     );
+}
+
+#[test]
+fn links_that_a_script_would_make_are_told_and_not_made() {
+    let world = World::new();
+    let mut package = deb("mawk", "1", "").with_files(&[("usr/bin/mawk", "program")]);
+    package.postinst =
+        "#!/bin/sh\nupdate-alternatives --install /usr/bin/awk awk /usr/bin/mawk 5\n".to_owned();
+    let digest = world.store.add_bytes(&package.bytes()).unwrap();
+    let result = unpack(&world.store, "mawk", &digest).unwrap();
+    let told = alternatives(&result);
+    assert_eq!(
+        (told[0].link.as_str(), told[0].target.as_str()),
+        ("/usr/bin/awk", "/usr/bin/mawk")
+    );
+    let tree = tree(&world, &package);
+    assert!(tree.get(&TreePath::new("usr/bin/awk").unwrap()).is_none());
 }
 
 #[test]
