@@ -82,7 +82,7 @@ class Nos:
         store = arguments.store
         if store is None:
             data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share"
-            store = Path(data) / "nos"
+            store = Path(data) / "nos/store"
         return cls(arguments.nos, store)
 
     def command(self, *words):
