@@ -16,8 +16,10 @@ fn check(tree: &Files, options: &Options) {
     let extracted = folder.path().join("extracted");
     std::fs::write(&file, image(tree, options)).unwrap();
     let mut fsck = tool("fsck.erofs").unwrap();
+    // For an ordinary user the umask would count otherwise.
     let output = fsck
         .arg(format!("--extract={}", extracted.display()))
+        .arg("--preserve-perms")
         .arg(&file)
         .output()
         .unwrap();
