@@ -331,3 +331,38 @@ fn a_broken_copy_of_the_table_is_put_back_from_the_good_one() {
         assert!(device.bytes() == before.bytes(), "nothing was written");
     }
 }
+
+/// The `gpt` crate reads what we write: another program's eyes on fresh and on changed tables.
+#[test]
+fn another_reader_sees_the_same_partitions() {
+    use gpt::disk::LogicalBlockSize;
+    for (sector_size, size) in [
+        (512, LogicalBlockSize::Lb512),
+        (4096, LogicalBlockSize::Lb4096),
+    ] {
+        let mut device = disk_with(sector_size, SIZE, &first());
+        for images in [2, 3] {
+            let bytes = std::io::Cursor::new(device.bytes().to_vec());
+            let config = gpt::GptConfig::new()
+                .writable(false)
+                .logical_block_size(size);
+            let table = config.open_from_device(bytes).unwrap();
+            let disk = Disk::open(&mut device).unwrap();
+            let ours = disk.table().numbered().map(|(number, entry)| {
+                let guid = entry.unique_guid.to_string();
+                (number as u32, guid, entry.first_lba, entry.last_lba)
+            });
+            let theirs = table.partitions().iter().map(|(number, partition)| {
+                let guid = partition.part_guid.to_string();
+                (*number, guid, partition.first_lba, partition.last_lba)
+            });
+            let (ours, theirs): (Vec<_>, Vec<_>) = (ours.collect(), theirs.collect());
+            assert_eq!(ours, theirs);
+            let is_image = |p: &&gpt::partition::Partition| {
+                p.part_type_guid.guid.to_string() == nos_manifest::IMAGE_TYPE_GUID
+            };
+            assert_eq!(table.partitions().values().filter(is_image).count(), images);
+            install(&mut device, &second()).unwrap();
+        }
+    }
+}

@@ -14,7 +14,7 @@ use nos_manifest::SystemManifest;
 
 /// When modules that nobody waits for are loaded although not every service is healthy yet, in
 /// milliseconds from the start of init.
-const LATE_MS: u64 = 1_000;
+const LATE_MS: u64 = 3_000;
 
 #[derive(Debug, Clone, Copy)]
 struct Stopping {
