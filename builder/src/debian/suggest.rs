@@ -1,5 +1,7 @@
 //! The nearest names to one that does not exist.
 
+use nos_specs::suggest::distance;
+
 /// Names at most this many edits away are worth showing.
 const MAX_EDITS: usize = 3;
 
@@ -12,7 +14,7 @@ pub(crate) fn nearest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) ->
     let limit = MAX_EDITS.min(1 + wanted.len() / 3);
     let mut found: Vec<(usize, &str)> = Vec::new();
     for name in names {
-        if let Some(edits) = distance(wanted.as_bytes(), name.as_bytes(), limit) {
+        if let Some(edits) = edits(wanted, name, limit) {
             found.push((edits, name));
         } else if wanted.len() >= 3 && extends(name, wanted) {
             found.push((limit + 1, name));
@@ -30,29 +32,11 @@ fn extends(name: &str, wanted: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with(['-', '.', '+']))
 }
 
-/// Edits (insert, remove, replace, swap neighbours) between two texts; `None` beyond `limit`.
-fn distance(a: &[u8], b: &[u8], limit: usize) -> Option<usize> {
-    if a.len().abs_diff(b.len()) > limit {
-        return None;
-    }
-    let mut before: Vec<usize> = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, &x) in a.iter().enumerate() {
-        let mut row = vec![i + 1; b.len() + 1];
-        for (j, &y) in b.iter().enumerate() {
-            let replaced = last[j] + usize::from(x != y);
-            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && x == b[j - 1] && a[i - 1] == y {
-                best = best.min(before[j - 1] + 1);
-            }
-            row[j + 1] = best;
-        }
-        if row.iter().min().is_some_and(|&best| best > limit) {
-            return None;
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last.last().copied().filter(|&edits| edits <= limit)
+/// Edits between two names; `None` beyond `limit`. Most names of an archive differ in length by
+/// more than that.
+fn edits(a: &str, b: &str, limit: usize) -> Option<usize> {
+    let near = a.len().abs_diff(b.len()) <= limit;
+    near.then(|| distance(a, b)).filter(|&edits| edits <= limit)
 }
 
 #[cfg(test)]
@@ -102,7 +86,7 @@ mod tests {
             ("abcd", "", None),
             ("kitten", "sitting", Some(3)),
         ] {
-            assert_eq!(distance(a.as_bytes(), b.as_bytes(), 3), want, "{a} {b}");
+            assert_eq!(edits(a, b, 3), want, "{a} {b}");
         }
     }
 }
