@@ -51,7 +51,10 @@ mod verify;
 mod window;
 
 pub use create::{NewDisk, StateContent, create, minimum_size};
-pub use device::{BlockDevice, FileDevice, MemoryDevice, Operation, RecordingDevice};
+pub use device::{
+    AlignedBuffer, BlockDevice, DirectDevice, FailedTransfer, FileDevice, MemoryDevice, Operation,
+    RecordingDevice, Sharing,
+};
 pub use disk::{BackupTable, Disk};
 pub use entry::MAX_ENTRY_BYTES;
 pub use error::{DeviceError, Error, OpenError, Shortage};

@@ -131,10 +131,10 @@ fn a_loop_device_is_described_written_and_read_back() {
 
         // Made on the device itself.
         {
-            let mut target = flash::open(&device.0).unwrap();
+            let mut target = FileDevice::open_alone(&device.0).unwrap();
             let new = new_disk_for(sector_size);
             nos_disk::create(&mut target, &new, &web().source(), &mut quiet).unwrap();
-            let busy = flash::open(&device.0);
+            let busy = FileDevice::open_alone(&device.0);
             assert!(
                 matches!(busy, Err(nos_disk::DeviceError::Busy { .. })),
                 "{busy:?}"
@@ -159,7 +159,7 @@ fn a_loop_device_is_described_written_and_read_back() {
         let mut file = FileDevice::open_read_only(&path).unwrap();
         assert_eq!(file.sector_size(), sector_size);
         {
-            let mut target = flash::open(&device.0).unwrap();
+            let mut target = FileDevice::open_alone(&device.0).unwrap();
             flash::write_image(&mut file, &mut target, &mut quiet).unwrap();
             install(&mut target, &system(2, 20_000, vec![image_of_two()])).unwrap();
             let report = Disk::open(&mut target).unwrap().rollback().unwrap();
@@ -205,7 +205,7 @@ fn a_mounted_device_is_refused_by_name_and_by_force() {
     }
     let described = Machine::default().inspect(&device.0).unwrap();
     let refusals = described.refusals(0, None);
-    let opened = flash::open(&device.0);
+    let opened = FileDevice::open_alone(&device.0);
     assert!(Command::new("umount").arg(&at).status().unwrap().success());
     let [Refusal::Mounted { at: found, .. }] = refusals.as_slice() else {
         panic!("{refusals:?}")

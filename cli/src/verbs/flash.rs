@@ -7,7 +7,7 @@ use crate::args::FlashArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::{human_size, printable};
-use nos_disk::flash::{self, Device, Machine};
+use nos_disk::flash::{Device, Machine};
 use nos_disk::{BlockDevice, FileDevice, Report};
 use serde::Serialize;
 use std::io::{BufRead, IsTerminal};
@@ -112,7 +112,7 @@ fn to_device(
     parts: &Parts,
     path: &Path,
 ) -> Result<Report, Failure> {
-    let mut device = flash::open(path)?;
+    let mut device = FileDevice::open_alone(path)?;
     parts.write(context, made, &mut device, path)
 }
 

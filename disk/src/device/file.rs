@@ -1,21 +1,33 @@
 //! An image file or a real block device.
 
-use super::{BlockDevice, check_write};
+use super::{AlignedBuffer, BlockDevice, DirectDevice, Sharing, check_write};
 use crate::DeviceError;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock};
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// An image file or a block device, locked against every other `nos` for as long as it is open.
+/// A block device is read and written past the page cache.
 #[derive(Debug)]
 pub struct FileDevice {
-    file: File,
     path: PathBuf,
+    medium: Medium,
+}
+
+#[derive(Debug)]
+enum Medium {
+    Image(ImageFile),
+    Block(DirectDevice),
+}
+
+/// A regular file whose bytes are a disk's.
+#[derive(Debug)]
+struct ImageFile {
+    file: File,
     sector_size: u32,
     size_bytes: u64,
-    block_device: bool,
     zeroed: bool,
 }
 
@@ -31,16 +43,7 @@ impl FileDevice {
     /// # Errors
     /// [`DeviceError::Busy`] where another program holds it, else what the system says.
     pub fn open(path: &Path) -> Result<Self, DeviceError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(DO_NOT_WAIT)
-            .open(path);
-        Self::from_file(
-            file.map_err(|error| DeviceError::io(path, "open", error))?,
-            path,
-            true,
-        )
+        Self::open_as(path, Sharing::AmongNos)
     }
 
     /// Opens an existing image file or block device for reading alone. Others may read it at the
@@ -49,41 +52,28 @@ impl FileDevice {
     /// # Errors
     /// As [`FileDevice::open`].
     pub fn open_read_only(path: &Path) -> Result<Self, DeviceError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(DO_NOT_WAIT)
-            .open(path);
-        Self::from_file(
-            file.map_err(|error| DeviceError::io(path, "open", error))?,
-            path,
-            false,
-        )
+        Self::open_as(path, Sharing::ReadOnly)
     }
 
-    fn from_file(file: File, path: &Path, exclusive: bool) -> Result<Self, DeviceError> {
-        let failed =
-            |what: &'static str| move |error: io::Error| DeviceError::io(path, what, error);
-        lock(&file, path, exclusive)?;
-        let kind = file.metadata().map_err(failed("examine"))?.file_type();
-        let block_device = kind.is_block_device();
-        if !block_device && !kind.is_file() {
-            return Err(DeviceError::NotADisk {
-                path: path.to_owned(),
-            });
-        }
-        let size = (&file).seek(SeekFrom::End(0)).map_err(failed("measure"))?;
-        let sector_size = if block_device {
-            rustix::fs::ioctl_blksszget(&file).map_err(|error| failed("examine")(error.into()))?
+    /// As [`FileDevice::open`], for whoever replaces everything: a block device must not be in use
+    /// by anything at all.
+    ///
+    /// # Errors
+    /// As [`FileDevice::open`].
+    pub fn open_alone(path: &Path) -> Result<Self, DeviceError> {
+        Self::open_as(path, Sharing::Alone)
+    }
+
+    fn open_as(path: &Path, sharing: Sharing) -> Result<Self, DeviceError> {
+        let is_block = fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device());
+        let medium = if is_block {
+            Medium::Block(DirectDevice::open(path, sharing)?)
         } else {
-            probe_sector_size(&file)
+            Medium::Image(ImageFile::open(path, sharing != Sharing::ReadOnly)?)
         };
         Ok(Self {
-            file,
             path: path.to_owned(),
-            sector_size,
-            size_bytes: size - size % u64::from(sector_size.max(1)),
-            block_device,
-            zeroed: false,
+            medium,
         })
     }
 
@@ -104,12 +94,13 @@ impl FileDevice {
         lock(&file, path, true)?;
         file.set_len(size_bytes).map_err(failed("resize"))?;
         Ok(Self {
-            file,
             path: path.to_owned(),
-            sector_size,
-            size_bytes: size_bytes - size_bytes % u64::from(sector_size.max(1)),
-            block_device: false,
-            zeroed: true,
+            medium: Medium::Image(ImageFile {
+                file,
+                sector_size,
+                size_bytes: size_bytes - size_bytes % u64::from(sector_size.max(1)),
+                zeroed: true,
+            }),
         })
     }
 
@@ -120,7 +111,48 @@ impl FileDevice {
 
     /// Whether it is a block device, not an image file.
     pub fn is_block_device(&self) -> bool {
-        self.block_device
+        matches!(self.medium, Medium::Block(_))
+    }
+
+    fn device(&self) -> &dyn BlockDevice {
+        match &self.medium {
+            Medium::Image(image) => image,
+            Medium::Block(device) => device,
+        }
+    }
+
+    fn device_mut(&mut self) -> &mut dyn BlockDevice {
+        match &mut self.medium {
+            Medium::Image(image) => image,
+            Medium::Block(device) => device,
+        }
+    }
+}
+
+impl ImageFile {
+    fn open(path: &Path, write: bool) -> Result<Self, DeviceError> {
+        let failed =
+            |what: &'static str| move |error: io::Error| DeviceError::io(path, what, error);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(write)
+            .custom_flags(DO_NOT_WAIT)
+            .open(path)
+            .map_err(failed("open"))?;
+        lock(&file, path, write)?;
+        if !file.metadata().map_err(failed("examine"))?.is_file() {
+            return Err(DeviceError::NotADisk {
+                path: path.to_owned(),
+            });
+        }
+        let size = (&file).seek(SeekFrom::End(0)).map_err(failed("measure"))?;
+        let sector_size = probe_sector_size(&file);
+        Ok(Self {
+            file,
+            sector_size,
+            size_bytes: size - size % u64::from(sector_size.max(1)),
+            zeroed: false,
+        })
     }
 }
 
@@ -152,7 +184,62 @@ fn probe_sector_size(file: &File) -> u32 {
     }
 }
 
+/// Passes everything on to what it is.
 impl BlockDevice for FileDevice {
+    fn sector_size(&self) -> u32 {
+        self.device().sector_size()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.device().size_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.device().read_at(offset, buf)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.device_mut().write_at(offset, data)
+    }
+
+    fn take_buffer(&mut self, length: usize) -> AlignedBuffer {
+        self.device_mut().take_buffer(length)
+    }
+
+    fn write_buffer(&mut self, offset: u64, buffer: AlignedBuffer) -> io::Result<()> {
+        self.device_mut().write_buffer(offset, buffer)
+    }
+
+    fn return_buffer(&mut self, buffer: AlignedBuffer) {
+        self.device_mut().return_buffer(buffer);
+    }
+
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        self.device_mut().write_zeroes(offset, length)
+    }
+
+    fn clears_fast(&self) -> bool {
+        self.device().clears_fast()
+    }
+
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        self.device_mut().discard(offset, length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.device_mut().flush()
+    }
+
+    fn forget(&self) -> io::Result<()> {
+        self.device().forget()
+    }
+
+    fn starts_zeroed(&self) -> bool {
+        self.device().starts_zeroed()
+    }
+}
+
+impl BlockDevice for ImageFile {
     fn sector_size(&self) -> u32 {
         self.sector_size
     }
@@ -177,6 +264,18 @@ impl BlockDevice for FileDevice {
             Ok(()) => Ok(()),
             Err(_) => super::write_zeroes(self, offset, length),
         }
+    }
+
+    fn clears_fast(&self) -> bool {
+        true
+    }
+
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        check_write(self, offset, 0)?;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // Where a file cannot have holes, nothing is lost but space.
+        let _ = fallocate(&self.file, flags, offset, length);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

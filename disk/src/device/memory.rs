@@ -66,6 +66,15 @@ impl BlockDevice for MemoryDevice {
         super::write_zeroes(self, offset, length)
     }
 
+    /// Leaves rubbish, so that a test fails where what was discarded matters.
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        check_write(self, offset, length)?;
+        self.bytes[offset as usize..][..length].fill(0xDB);
+        self.zeroed = false;
+        Ok(())
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,11 +1,17 @@
 //! The one door to a medium.
 
+mod buffer;
+mod direct;
 mod file;
 mod memory;
+mod queue;
 mod recording;
 
+pub use buffer::AlignedBuffer;
+pub use direct::{DirectDevice, Sharing};
 pub use file::FileDevice;
 pub use memory::MemoryDevice;
+pub use queue::FailedTransfer;
 pub use recording::{Operation, RecordingDevice};
 
 use std::io;
@@ -33,10 +39,29 @@ pub trait BlockDevice: Send + Sync {
     /// What the medium says; [`io::ErrorKind::InvalidInput`] for part of a sector.
     fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()>;
 
+    /// A buffer of `length` bytes and any content to fill for [`BlockDevice::write_buffer`]; shorter
+    /// where a single write may not be that long.
+    fn take_buffer(&mut self, length: usize) -> AlignedBuffer {
+        AlignedBuffer::new(length)
+    }
+
+    /// As [`BlockDevice::write_at`], without a copy where the device can do without.
+    ///
+    /// # Errors
+    /// As [`BlockDevice::write_at`].
+    fn write_buffer(&mut self, offset: u64, buffer: AlignedBuffer) -> io::Result<()> {
+        self.write_at(offset, &buffer)
+    }
+
+    /// Takes back a buffer that was not written.
+    fn return_buffer(&mut self, buffer: AlignedBuffer) {
+        drop(buffer);
+    }
+
     /// Makes every write before it durable.
     ///
     /// # Errors
-    /// What the medium says: then nothing is known about the writes before.
+    /// What the medium says, of this or of any write before: then nothing is known about the writes before.
     fn flush(&mut self) -> io::Result<()>;
 
     /// Makes whole sectors zero, in whatever way is fastest.
@@ -44,6 +69,20 @@ pub trait BlockDevice: Send + Sync {
     /// # Errors
     /// As [`BlockDevice::write_at`].
     fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Whether [`BlockDevice::write_zeroes`] is known to need no zeros sent to the medium.
+    fn clears_fast(&self) -> bool {
+        false
+    }
+
+    /// Says that what these sectors hold is of no more use. They may read as anything afterwards;
+    /// a device that has no use for the hint does nothing.
+    ///
+    /// # Errors
+    /// As [`BlockDevice::write_at`].
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        check_write(self, offset, usize::try_from(length).unwrap_or(usize::MAX))
+    }
 
     /// Drops what is cached of flushed writes, so that the next read comes from the medium.
     ///
@@ -77,7 +116,11 @@ pub(crate) fn write_zeroes(
 }
 
 /// Refuses a write of part of a sector, or past the end.
-pub(crate) fn check_write(device: &dyn BlockDevice, offset: u64, length: usize) -> io::Result<()> {
+pub(crate) fn check_write(
+    device: &(impl BlockDevice + ?Sized),
+    offset: u64,
+    length: usize,
+) -> io::Result<()> {
     let sector = u64::from(device.sector_size());
     let length = length as u64;
     let end = offset.checked_add(length);

@@ -84,6 +84,14 @@ impl<D: BlockDevice> BlockDevice for RecordingDevice<D> {
         super::write_zeroes(self, offset, length)
     }
 
+    fn clears_fast(&self) -> bool {
+        self.inner.clears_fast()
+    }
+
+    fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
+        self.inner.discard(offset, length)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.record(Operation::Flush)?;
         self.inner.flush()

@@ -7,12 +7,12 @@
 mod content;
 mod inspect;
 mod refusal;
-mod target;
+
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use inspect::{Device, Machine, Part, Use};
 pub use refusal::Refusal;
-pub use target::{Target, open};
+
 pub use write::write_image;

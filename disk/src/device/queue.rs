@@ -1,0 +1,209 @@
+//! Writes on their way to a device, a few at a time, while the caller prepares the next.
+
+use super::buffer::AlignedBuffer;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+/// Writes that the device is given at the same time: one is carried out while the next waits at
+/// its door.
+const IN_FLIGHT: usize = 2;
+
+/// Buffers there are: those in flight, and as many being filled.
+const BUFFERS: usize = 2 * IN_FLIGHT;
+
+/// Bytes of a buffer that is taken: the largest write.
+pub(super) const MAX_WRITE: usize = 4 << 20;
+
+/// A write that failed, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{length} bytes at byte {offset}: {source}")]
+pub struct FailedTransfer {
+    /// Offset on the device, in bytes.
+    pub offset: u64,
+    /// Bytes that were to be moved.
+    pub length: u64,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+impl FailedTransfer {
+    /// The error that a device gives, of the same kind and with the place in it.
+    pub(super) fn at(offset: u64, length: u64) -> impl FnOnce(io::Error) -> io::Error {
+        move |source| {
+            let kind = source.kind();
+            io::Error::new(
+                kind,
+                Self {
+                    offset,
+                    length,
+                    source,
+                },
+            )
+        }
+    }
+}
+
+/// Threads that write, and what they share with the caller.
+#[derive(Debug)]
+pub(super) struct WriteQueue {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<(u64, AlignedBuffer)>,
+    /// Byte ranges that are being written.
+    running: Vec<Range<u64>>,
+    spare: Vec<AlignedBuffer>,
+    /// Buffers made so far.
+    made: usize,
+    /// The first write that failed and was not told yet.
+    failed: Option<io::Error>,
+    closing: bool,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    fn touches(&self, range: &Range<u64>) -> bool {
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|(offset, bytes)| span(*offset, bytes));
+        let mut all = waiting.chain(self.running.iter().cloned());
+        all.any(|other| other.start < range.end && range.start < other.end)
+    }
+}
+
+fn span(offset: u64, bytes: &[u8]) -> Range<u64> {
+    offset..offset + bytes.len() as u64
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, busy: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self.changed.wait_while(self.lock(), |state| busy(state));
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WriteQueue {
+    /// A queue in front of a file.
+    pub(super) fn new(file: &Arc<File>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let threads = (0..IN_FLIGHT)
+            .map(|_| {
+                let (file, shared) = (Arc::clone(file), Arc::clone(&shared));
+                std::thread::spawn(move || work(&file, &shared))
+            })
+            .collect();
+        Self { shared, threads }
+    }
+
+    /// A buffer of at most [`MAX_WRITE`] bytes and any content; waits for one to come back where
+    /// all are in use.
+    pub(super) fn buffer(&self, length: usize) -> AlignedBuffer {
+        let mut state = self
+            .shared
+            .wait_while(|state| state.spare.is_empty() && state.made == BUFFERS);
+        let mut buffer = state.spare.pop().unwrap_or_else(|| {
+            state.made += 1;
+            AlignedBuffer::new(MAX_WRITE)
+        });
+        buffer.resize(length);
+        buffer
+    }
+
+    /// Puts a write at the end. Two writes to the same place are carried out in their order.
+    ///
+    /// # Errors
+    /// A write before this one failed.
+    pub(super) fn push(&self, offset: u64, buffer: AlignedBuffer) -> io::Result<()> {
+        let range = span(offset, &buffer);
+        let mut state = self.shared.wait_while(|state| state.touches(&range));
+        if let Some(error) = state.failed.take() {
+            state.spare.push(buffer);
+            return Err(error);
+        }
+        state.waiting.push_back((offset, buffer));
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Takes back a buffer that is not needed after all.
+    pub(super) fn put_back(&self, buffer: AlignedBuffer) {
+        self.shared.lock().spare.push(buffer);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until every write is carried out.
+    pub(super) fn settle(&self) {
+        drop(self.shared.wait_while(|state| !state.is_idle()));
+    }
+
+    /// As [`WriteQueue::settle`].
+    ///
+    /// # Errors
+    /// A write failed since this was last asked.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let mut state = self.shared.wait_while(|state| !state.is_idle());
+        state.failed.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for WriteQueue {
+    /// Writes that nobody waited for may be left out, as a power cut would.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closing = true;
+        state.waiting.clear();
+        drop(state);
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What each thread does.
+fn work(file: &File, shared: &Shared) {
+    loop {
+        let mut state = shared.wait_while(|state| state.waiting.is_empty() && !state.closing);
+        let Some((offset, buffer)) = state.waiting.pop_front() else {
+            return;
+        };
+        let range = span(offset, &buffer);
+        state.running.push(range.clone());
+        drop(state);
+        let result = file
+            .write_all_at(&buffer, offset)
+            .map_err(FailedTransfer::at(offset, buffer.len() as u64));
+        let mut state = shared.lock();
+        state.running.retain(|running| *running != range);
+        state.spare.push(buffer);
+        if let Err(error) = result {
+            let dropped: Vec<_> = state.waiting.drain(..).map(|(_, buffer)| buffer).collect();
+            state.spare.extend(dropped);
+            state.failed.get_or_insert(error);
+        }
+        drop(state);
+        shared.changed.notify_all();
+    }
+}
