@@ -1,6 +1,7 @@
 //! A build from end to end: look at what is there, fetch what is missing, run what must run, keep
 //! the result alive.
 
+use crate::bom::{Inventory, Material};
 pub use crate::compose::Composition;
 use crate::compose::composition;
 use crate::debian::{self, Environment};
@@ -13,7 +14,7 @@ use crate::system::BuiltSystem;
 use crate::work::Work;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
-use nos_store::{Digest, RootTarget, Store};
+use nos_store::{Digest, Output, RootTarget, Store};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
@@ -143,6 +144,39 @@ impl Session<'_> {
             system: described,
             ran,
         })
+    }
+
+    /// What a system is made of, from its spec and lock alone.
+    ///
+    /// # Errors
+    /// [`BuildError`] where no plan can be made.
+    pub fn inventory(&self, system: &System, lock: &Lock) -> Result<Inventory, BuildError> {
+        Ok(Inventory::of(&system.host, &plan(system, lock)?, lock))
+    }
+
+    /// The local sources of a system, as they are now.
+    ///
+    /// # Errors
+    /// [`BuildError`] where no plan can be made or a source cannot be read.
+    pub fn materials(&self, system: &System, lock: &Lock) -> Result<Vec<Material>, BuildError> {
+        let plan = plan(system, lock)?;
+        let known = survey(&self.builder(), &plan)?;
+        let mut materials = Vec::new();
+        for (id, action) in plan.iter() {
+            let (Work::Source(_), Some(done)) = (&action.work, known.get(&id)) else {
+                continue;
+            };
+            materials.extend(done.result.outputs.values().map(|output| Material {
+                name: action.label.clone(),
+                sha256: match output {
+                    Output::Object(blob) => blob.digest,
+                    Output::Tree(digest) => *digest,
+                },
+            }));
+        }
+        materials.sort_unstable();
+        materials.dedup();
+        Ok(materials)
     }
 
     /// How the root of each image is put together, by image name. Everything it stands on must be

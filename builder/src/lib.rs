@@ -4,6 +4,7 @@
 //! [`realise`] does what the store does not hold yet, and [`build`] is all of it in one call.
 #![forbid(unsafe_code)]
 
+pub mod bom;
 mod boot;
 pub mod build;
 pub mod checkout;

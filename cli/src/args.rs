@@ -104,6 +104,10 @@ pub(crate) enum Verb {
     Why(WhyArgs),
     /// Show what differs between the systems of two specs
     Diff(DiffArgs),
+    /// List what a system is made of, for other programs
+    Sbom(SbomArgs),
+    /// State what a system was made from
+    Provenance(SpecArgs),
     /// Explain a message's code, a block or an attribute
     Explain(ExplainArgs),
     /// Write a first spec that boots
@@ -129,6 +133,24 @@ pub(crate) struct WhyArgs {
     /// Absolute path in an image, or a package
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SbomArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Form of the list
+    #[arg(short, long, value_name = "FORM", default_value = "spdx")]
+    pub(crate) format: BomFormat,
+}
+
+/// A form of a bill of materials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BomFormat {
+    /// SPDX 2.3, JSON
+    Spdx,
+    /// CycloneDX 1.6, JSON
+    Cyclonedx,
 }
 
 #[derive(Debug, Args)]

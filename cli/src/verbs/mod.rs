@@ -10,6 +10,7 @@ mod fmt;
 mod image;
 mod inspect;
 pub(crate) mod lock;
+mod record;
 mod run;
 mod store;
 
@@ -43,6 +44,8 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Tree(args) => inspect::tree(context, &args),
         Verb::Why(args) => inspect::why(context, &args),
         Verb::Diff(args) => inspect::diff(context, &args),
+        Verb::Sbom(args) => record::sbom(context, &args),
+        Verb::Provenance(args) => record::provenance(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Init(args) => explain::init(context, &args),
         Verb::Completions(args) => explain::completions(&args),

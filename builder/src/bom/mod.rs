@@ -1,0 +1,168 @@
+//! What a system is made of, told from its plan and lock: nothing is scanned, nothing need be built.
+//!
+//! [`Inventory::of`] walks a plan from its products (images, kernel, boot loader) down to what was
+//! pinned. [`spdx`] and [`cyclonedx`] write it in the two forms that other programs read;
+//! [`provenance`] says of a built system what it was made from. All three are pure functions of
+//! the spec, the lock and this program: their time is that of the newest signed index in the lock.
+
+pub mod cyclonedx;
+mod provenance;
+mod purl;
+pub mod spdx;
+
+pub use provenance::{Material, provenance};
+
+use crate::plan::{ActionId, BOOT_PACKAGE, Plan};
+use crate::work::{INIT, Work};
+use nos_specs::lock::{Lock, LockedPackage};
+use nos_store::Digest;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Time given where a lock names no signed index.
+const NO_TIME: &str = "1970-01-01T00:00:00Z";
+
+/// Version of this program, which is also that of the `init` it carries.
+pub const PROGRAM_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Everything in one system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory {
+    /// Host name.
+    pub host: String,
+    /// When the newest index was signed that pins come from, RFC 3339 in UTC.
+    pub time: String,
+    /// What the disk holds, each with the names of the [`Inventory::components`] in it; by name.
+    pub products: BTreeMap<Product, BTreeSet<String>>,
+    /// Pinned inputs by a name that is unique among them.
+    pub components: BTreeMap<String, Component>,
+}
+
+/// Something that the machine boots or mounts.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Product {
+    /// The boot loader and the stub of the unified kernel image.
+    BootLoader,
+    /// Kernel and modules.
+    Kernel,
+    /// PID 1.
+    Init,
+    /// The image of this name.
+    Image(String),
+}
+
+impl Product {
+    /// A name for people, unique within a system.
+    pub fn name(&self) -> String {
+        match self {
+            Self::BootLoader => "boot loader".into(),
+            Self::Kernel => "kernel".into(),
+            Self::Init => "init".into(),
+            Self::Image(name) => format!("image {name}"),
+        }
+    }
+}
+
+/// One pinned input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Component {
+    /// A Debian package.
+    Debian {
+        /// Its name.
+        name: String,
+        /// Version, digest and place.
+        pin: LockedPackage,
+    },
+    /// The `init` inside of this program.
+    Init {
+        /// SHA-256 of the executable.
+        sha256: Digest,
+        /// Its length in bytes.
+        size: u64,
+    },
+    /// A file, folder or text of the spec. What is in it is known once it has been read, so an
+    /// inventory names it without a digest; [`provenance`] has the digest.
+    Local {
+        /// `file PATH`, `folder PATH` or `text PATH`, as in the plan.
+        label: String,
+    },
+}
+
+impl Inventory {
+    /// The inventory of a planned system.
+    pub fn of(host: &str, plan: &Plan, lock: &Lock) -> Self {
+        let time = lock.suites.values().map(|pin| pin.date.as_str()).max();
+        let mut inventory = Self {
+            host: host.to_string(),
+            time: time.unwrap_or(NO_TIME).to_string(),
+            products: BTreeMap::new(),
+            components: BTreeMap::new(),
+        };
+        for (id, action) in plan.iter() {
+            match &action.work {
+                Work::Image { name } => inventory.product(Product::Image(name.clone()), plan, id),
+                Work::Kernel { .. } => inventory.product(Product::Kernel, plan, id),
+                Work::Unpack { name, .. } if name == BOOT_PACKAGE => {
+                    inventory.product(Product::BootLoader, plan, id);
+                }
+                _ => {}
+            }
+        }
+        let init = Component::Init {
+            sha256: Digest::of(INIT),
+            size: INIT.len() as u64,
+        };
+        inventory.add(Product::Init, "nos-init".into(), init);
+        inventory
+    }
+
+    fn add(&mut self, product: Product, name: String, component: Component) {
+        self.products
+            .entry(product)
+            .or_default()
+            .insert(name.clone());
+        self.components.insert(name, component);
+    }
+
+    /// Adds a product with every pinned input that the action reaches.
+    fn product(&mut self, product: Product, plan: &Plan, action: ActionId) {
+        self.products.entry(product.clone()).or_default();
+        for id in reached(plan, action) {
+            if let Some((name, component)) = component(plan, id) {
+                self.add(product.clone(), name, component);
+            }
+        }
+    }
+}
+
+/// An action and all that it reads, directly or not.
+fn reached(plan: &Plan, from: ActionId) -> BTreeSet<ActionId> {
+    let mut seen = BTreeSet::from([from]);
+    let mut open = vec![from];
+    while let Some(ActionId(index)) = open.pop() {
+        let inputs = plan.actions.get(index).map(|action| &action.inputs);
+        open.extend(inputs.into_iter().flatten().filter(|id| seen.insert(**id)));
+    }
+    seen
+}
+
+/// The pinned input that an action brings, with its name among components.
+fn component(plan: &Plan, ActionId(index): ActionId) -> Option<(String, Component)> {
+    let action = plan.actions.get(index)?;
+    match &action.work {
+        Work::Unpack { name, pin } => {
+            let component = Component::Debian {
+                name: name.clone(),
+                pin: pin.clone(),
+            };
+            Some((name.clone(), component))
+        }
+        Work::Source(_) => {
+            let label = action.label.clone();
+            Some((label.clone(), Component::Local { label }))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

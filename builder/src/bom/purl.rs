@@ -1,0 +1,29 @@
+//! Package URLs, the names by which programs look up what is known of a package.
+//!
+//! <https://github.com/package-url/purl-spec>
+
+use nos_specs::lock::LockedPackage;
+
+/// The package URL of a Debian package.
+pub(super) fn debian(name: &str, pin: &LockedPackage) -> String {
+    format!(
+        "pkg:deb/debian/{}@{}?arch={}&distro={}",
+        encoded(name),
+        encoded(&pin.version),
+        encoded(&pin.architecture),
+        // `trixie-security` holds packages of the distribution trixie.
+        encoded(pin.suite.split('-').next().unwrap_or_default()),
+    )
+}
+
+/// Percent-encodes all but the characters that the specification lets stand.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
