@@ -416,6 +416,8 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
             capabilities: s.capabilities.clone(),
             state: s.state.clone(),
             listen: s.listen.clone(),
+            serves: s.serves.clone(),
+            calls: s.calls.clone(),
             health: s.health.clone(),
             restart: s.restart,
             after: s.after.clone(),

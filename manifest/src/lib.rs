@@ -26,6 +26,20 @@ pub const MODULE_FOLDER: &str = "modules";
 /// Version of the manifest this program writes; `init` refuses a newer one.
 pub const MANIFEST_VERSION: u32 = 1;
 
+/// Folder, in the root of a service, of the sockets of the channels that it calls.
+pub const CHANNEL_FOLDER: &str = "/run/channels";
+
+/// The environment variable that tells a service where the socket of a channel that it calls is:
+/// `CHANNEL_ORDER_BOOK` for `order-book`.
+pub fn channel_variable(channel: &str) -> String {
+    let mut name = String::from("CHANNEL_");
+    name.extend(channel.chars().map(|c| match c {
+        '-' => '_',
+        other => other.to_ascii_uppercase(),
+    }));
+    name
+}
+
 /// GPT partition type GUID of a verity-protected, read-only service image.
 pub const IMAGE_TYPE_GUID: &str = "6e4f5331-696d-4167-8500-000000000001";
 
@@ -166,6 +180,13 @@ pub struct Service {
     pub state: Vec<String>,
     /// Ports the service is declared to listen on.
     pub listen: Vec<Port>,
+    /// Channels whose listening sockets it gets, in this order from descriptor 3 on. No other
+    /// service of the system serves one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub serves: Vec<String>,
+    /// Channels it can connect to; each is served by a service of the system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
     /// How the service is known to be healthy; `None`: it is healthy once started.
     pub health: Option<Health>,
     /// What to do when it ends.
@@ -211,6 +232,15 @@ pub enum Health {
     Tcp {
         /// Port probed.
         port: u16,
+        /// Time from start within which it must first succeed.
+        within_ms: u64,
+    },
+    /// As [`Health::Http`], over a channel that the service serves.
+    Channel {
+        /// Channel asked.
+        channel: String,
+        /// Absolute path requested.
+        path: String,
         /// Time from start within which it must first succeed.
         within_ms: u64,
     },
@@ -332,6 +362,11 @@ mod tests {
         );
         assert_eq!(image("0011").part_uuid(), None);
         assert_eq!(image(&"é".repeat(32)).part_uuid(), None);
+    }
+
+    #[test]
+    fn channels_have_variables() {
+        assert_eq!(channel_variable("order-book2"), "CHANNEL_ORDER_BOOK2");
     }
 
     #[test]

@@ -170,6 +170,17 @@ own, which become an image of its name.";
 kept on the state partition; and nothing can lie below a file or a link.";
     PORT_NOT_LISTENED = "E0511", "a forwarded port on which nothing listens",
 "machine.forward takes TCP ports that one of the host's services has in its `listen`.";
+    CHANNEL_ONE_END = "E0512", "a channel with one end",
+"A channel joins services of one host: one has it in `serves`, at least one other in `calls`.
+
+  service app   { serves = [\"api\"]  … }
+  service front { calls  = [\"api\"]  … }
+  host edge     { services = [app, front] }";
+    CHANNEL_TWO_SERVERS = "E0513", "a channel that two services of one host serve",
+"Connections to a channel go to one service. Give one of the two channels another name.";
+    GIVEN_VARIABLE = "E0514", "a variable that the machine sets",
+"A service with channels finds them by variables that the machine sets: LISTEN_FDS, LISTEN_FDNAMES and
+LISTEN_PID where it serves one, CHANNEL_API where it calls the channel `api`.";
 
     UNKNOWN_PACKAGE = "E0701", "a package that the archive does not have",
 "The name of a Debian package is looked for in the release that the spec takes (trixie unless told).

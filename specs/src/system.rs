@@ -105,6 +105,10 @@ pub struct Service {
     pub state: Vec<String>,
     /// Ports it listens on.
     pub listen: Vec<Port>,
+    /// Channels whose listening sockets it is given; no two services of a system serve one.
+    pub serves: Vec<String>,
+    /// Channels it can connect to; each is served by another service of the system.
+    pub calls: Vec<String>,
     /// Health probe.
     pub health: Option<Health>,
     /// Restart policy.
@@ -192,6 +196,8 @@ mod tests {
             capabilities: Vec::new(),
             state: Vec::new(),
             listen: Vec::new(),
+            serves: Vec::new(),
+            calls: Vec::new(),
             health: None,
             restart: Restart::Always,
             after: Vec::new(),

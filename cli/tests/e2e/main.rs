@@ -12,6 +12,7 @@
 mod common;
 
 mod boot;
+mod channels;
 mod damage;
 mod generations;
 mod interrupted;

@@ -108,6 +108,8 @@ mod tests {
             capabilities: capabilities.iter().map(|c| (*c).into()).collect(),
             state: vec![],
             listen: ports.iter().map(port).collect(),
+            serves: vec![],
+            calls: vec![],
             health: None,
             restart: Restart::Always,
             after: vec![],

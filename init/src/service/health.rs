@@ -1,6 +1,6 @@
 //! Health probes that never wait: each step does what can be done now.
 
-use super::spawn;
+use super::{channels, spawn};
 use crate::sys::socket;
 use crate::sys::wait::{Ended, Poll};
 use crate::sys::{self, Errno, Fd, file, process};
@@ -90,6 +90,7 @@ impl Prober {
     pub fn new(health: Health, now_ms: u64) -> Self {
         let within_ms = match health {
             Health::Http { within_ms, .. }
+            | Health::Channel { within_ms, .. }
             | Health::Tcp { within_ms, .. }
             | Health::Exec { within_ms, .. } => within_ms,
         };
@@ -167,8 +168,15 @@ impl Prober {
     }
 
     fn begin(&mut self, service: &Service, pid: i32) -> Progress {
-        let port = match &self.health {
-            Health::Http { port, .. } | Health::Tcp { port, .. } => *port,
+        let (what, connected) = match &self.health {
+            Health::Http { port, .. } | Health::Tcp { port, .. } => {
+                let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, *port);
+                (format!("port {port}"), socket::connect_tcp(address))
+            }
+            Health::Channel { channel, .. } => (
+                format!("channel {channel}"),
+                socket::connect_unix(&channels::path(channel)),
+            ),
             Health::Exec { run, .. } => {
                 return match spawn::start_beside(service, pid, run) {
                     Ok(probe) => {
@@ -179,12 +187,12 @@ impl Prober {
                 };
             }
         };
-        match socket::connect_tcp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)) {
+        match connected {
             Ok(fd) => {
                 self.attempt = Some(Attempt::Connecting(fd));
                 Progress::Going
             }
-            Err(error) => Progress::Failed(format!("port {port}: {error}")),
+            Err(error) => Progress::Failed(format!("{what}: {error}")),
         }
     }
 
@@ -202,7 +210,7 @@ impl Prober {
 
     fn connected(&mut self, fd: Fd) -> sys::Result<Progress> {
         socket::connection_result(&fd)?;
-        let Health::Http { path, .. } = &self.health else {
+        let (Health::Http { path, .. } | Health::Channel { path, .. }) = &self.health else {
             return Ok(Progress::Passed);
         };
         let request = format!(

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod capability;
+pub mod channels;
 pub mod filter;
 pub mod health;
 pub mod lines;

@@ -5,7 +5,7 @@
 //! capabilities and the system call filter; then its program. What goes wrong on the way is said
 //! on the child's standard error, which is the service's log.
 
-use super::{capability, filter};
+use super::{capability, channels, filter};
 use crate::disk::state;
 use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES};
 use crate::sys::process::{self, Side};
@@ -29,6 +29,8 @@ const SHARED_FILES: [(&str, &str); 2] = [
 
 /// Descriptors that a service may have open, as soft and hard limit.
 const MAX_OPEN_FILES: u64 = 65_536;
+/// First descriptor behind standard input, output and error.
+const FIRST_BEHIND_STANDARD: u32 = 3;
 /// Status of a service that could not be prepared.
 const EXIT_NOT_PREPARED: i32 = 125;
 /// Status of a service whose program could not be run.
@@ -83,11 +85,11 @@ pub struct Started {
     pub launch: Fd,
 }
 
-/// Starts a service.
+/// Starts a service; `sockets` are those of the channels that it serves.
 ///
 /// # Errors
 /// Where the process cannot be made; what goes wrong in it later is its exit status.
-pub fn start(service: &Service) -> sys::Result<Started> {
+pub fn start(service: &Service, sockets: &[Fd]) -> sys::Result<Started> {
     let (output, input) = file::pipe()?;
     let (launch, not_launched) = file::pipe()?;
     match process::fork_into_namespaces()? {
@@ -96,7 +98,7 @@ pub fn start(service: &Service) -> sys::Result<Started> {
             output,
             launch,
         }),
-        Side::Child => become_service(service, &input, &not_launched),
+        Side::Child => become_service(service, sockets, &input, &not_launched),
     }
 }
 
@@ -128,38 +130,44 @@ fn run_beside(service: &Service, pid: i32, run: &[String]) -> Option<wait::Ended
                 null.as_ref()
                     .and_then(|fd| process::put_at(fd, number).ok());
             }
-            if confine(service).is_ok() {
+            if confine(service, FIRST_BEHIND_STANDARD).is_ok() {
                 // After the change of user, which would undo it.
                 let _ = process::die_with_parent();
-                process::exec(run, &environment(service));
+                process::exec(run, &environment(service, false));
             }
             process::exit(EXIT_NOT_RUN)
         }
     }
 }
 
-fn become_service(service: &Service, output: &Fd, not_launched: &Fd) -> ! {
-    let complain = |what: &str, error: Errno| {
-        let _ = file::write(not_launched, b"!");
-        let text = format!("cannot start: {what}: {error}\n");
-        let _ = file::write_number(2, text.as_bytes());
-    };
+fn become_service(service: &Service, sockets: &[Fd], output: &Fd, not_launched: &Fd) -> ! {
     for number in [1, 2] {
         if process::put_at(output, number).is_err() {
             process::exit(EXIT_NOT_PREPARED);
         }
     }
-    let prepared = prepare_root(service).and_then(|()| {
-        let null =
-            file::open("/dev/null", file::Mode::Read).map_err(|e| ("/dev/null".into(), e))?;
-        process::put_at(&null, 0).map_err(|e| ("standard input".into(), e))?;
-        confine(service)
-    });
+    let Ok(not_launched) = channels::lift(not_launched, sockets.len()) else {
+        process::exit(EXIT_NOT_PREPARED);
+    };
+    let complain = |what: &str, error: Errno| {
+        let _ = file::write(&not_launched, b"!");
+        let text = format!("cannot start: {what}: {error}\n");
+        let _ = file::write_number(2, text.as_bytes());
+    };
+    let prepared = channels::hand_over(sockets)
+        .map_err(|e| ("channels".into(), e))
+        .and_then(|behind| {
+            prepare_root(service)?;
+            let null =
+                file::open("/dev/null", file::Mode::Read).map_err(|e| ("/dev/null".into(), e))?;
+            process::put_at(&null, 0).map_err(|e| ("standard input".into(), e))?;
+            confine(service, behind)
+        });
     if let Err((what, error)) = prepared {
         complain(&what, error);
         process::exit(EXIT_NOT_PREPARED);
     }
-    let error = process::exec(&service.run, &environment(service));
+    let error = process::exec(&service.run, &environment(service, true));
     complain(service.run.first().map_or("", String::as_str), error);
     process::exit(EXIT_NOT_RUN)
 }
@@ -187,6 +195,7 @@ fn prepare_root(service: &Service) -> Result<(), Trouble> {
             .map_err(at(path))?;
         directories.push((mount::detached_copy(&from).map_err(at(path))?, path));
     }
+    let calls = channels::detach(service)?;
     let image = format!("{IMAGES}/{}", service.image);
     mount::change_dir(&image).map_err(at(&image))?;
     mount::pivot_here().map_err(at(&image))?;
@@ -221,6 +230,7 @@ fn prepare_root(service: &Service) -> Result<(), Trouble> {
         "/run",
         mount::mount("run", "/run", "tmpfs", NO_DEVICES, &run),
     )?;
+    channels::attach(service, &calls)?;
     for (tree, path) in &files {
         optional(path, mount::attach(tree, path))?;
     }
@@ -235,8 +245,9 @@ fn prepare_root(service: &Service) -> Result<(), Trouble> {
     mount::change_dir(workdir).map_err(at(workdir))
 }
 
-/// Takes away what a service does not need; the last step before its program.
-fn confine(service: &Service) -> Result<(), Trouble> {
+/// Takes away what a service does not need, open files from `first_closed` on among it; the last
+/// step before its program.
+fn confine(service: &Service, first_closed: u32) -> Result<(), Trouble> {
     let at = |what: &str| {
         let what = String::from(what);
         move |error| (what, error)
@@ -247,17 +258,18 @@ fn confine(service: &Service) -> Result<(), Trouble> {
     process::set_limit(libc::RLIMIT_CORE, 0).map_err(at("limit of core files"))?;
     let mask = capability::mask(service)
         .map_err(|name| (format!("capability {name}"), Errno(libc::EINVAL)))?;
-    process::close_on_exec_from(3).map_err(at("open files"))?;
+    process::close_on_exec_from(first_closed).map_err(at("open files"))?;
     process::become_user(service.uid, service.gid, mask).map_err(at("user and capabilities"))?;
     process::filter_calls(&filter::program(mask)).map_err(at("system call filter"))?;
     wait::unblock_signals();
     Ok(())
 }
 
-fn environment(service: &Service) -> Vec<String> {
-    service
-        .env
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
+/// The environment of a service, or of a command beside it.
+fn environment(service: &Service, is_service: bool) -> Vec<String> {
+    let declared = service.env.iter();
+    let declared = declared.map(|(name, value)| format!("{name}={value}"));
+    declared
+        .chain(channels::variables(service, is_service))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! Keeps the services as they are declared: started in order, watched, started again.
 
 use super::backoff::Backoff;
+use super::channels;
 use super::health::{Outcome, Prober};
 use super::lines::Lines;
 use super::spawn;
@@ -47,6 +48,8 @@ enum State {
 #[derive(Debug)]
 struct Unit {
     service: Service,
+    /// Sockets of the channels that it serves. Held here, they outlive it.
+    sockets: Vec<Fd>,
     state: State,
     backoff: Backoff,
     running: Option<Running>,
@@ -85,9 +88,16 @@ fn ignores_term(status: &str) -> bool {
 }
 
 impl Supervisor {
-    /// None of them started yet.
+    /// None of them started yet; their channels are there.
     pub fn new(services: Vec<Service>) -> Self {
         let unit = |service| Unit {
+            sockets: channels::listen(&service).unwrap_or_else(|error| {
+                say!(
+                    "the channels of service {} cannot be made: {error}",
+                    service.name
+                );
+                Vec::new()
+            }),
             service,
             state: State::Waiting,
             backoff: Backoff::default(),
@@ -264,7 +274,7 @@ fn apply(state: &mut State, service: &Service, running: &mut Running, outcome: O
 
 impl Unit {
     fn start(&mut self, now_ms: u64) {
-        match spawn::start(&self.service) {
+        match spawn::start(&self.service, &self.sockets) {
             Ok(started) => {
                 debug!(
                     "service {} started, process {}",

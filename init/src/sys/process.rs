@@ -102,6 +102,16 @@ pub fn put_at(fd: &Fd, number: i32) -> Result<()> {
     unsafe { call(libc::SYS_dup3, &[fd.argument(), number as usize, 0]) }.map(drop)
 }
 
+/// Another descriptor of the same open file, at `least` or behind; closed on exec.
+///
+/// # Errors
+/// What the kernel says.
+pub fn copy_from(fd: &Fd, least: usize) -> Result<Fd> {
+    let arguments = [fd.argument(), libc::F_DUPFD_CLOEXEC as usize, least];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, &arguments) }.map(Fd::own)
+}
+
 /// Marks every descriptor from `first` on as closed on exec.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Sockets: route and event netlink, UDP for DHCP, TCP for probes.
 
 use super::{Errno, Fd, Result, call};
+use alloc::vec::Vec;
 use core::net::{Ipv4Addr, SocketAddrV4};
 
 fn socket(family: i32, kind: i32, protocol: i32) -> Result<Fd> {
@@ -201,6 +202,50 @@ pub fn connect_tcp(to: SocketAddrV4) -> Result<Fd> {
         Ok(_) | Err(Errno(libc::EINPROGRESS)) => Ok(fd),
         Err(error) => Err(error),
     }
+}
+
+/// `struct sockaddr_un` as bytes.
+fn unix_address(path: &str) -> Result<Vec<u8>> {
+    const MAX_PATH: usize = 108;
+    let path = super::zero_terminated(path)?;
+    if path.len() > MAX_PATH {
+        return Err(Errno(libc::ENAMETOOLONG));
+    }
+    let mut address = (libc::AF_UNIX as u16).to_ne_bytes().to_vec();
+    address.extend(path);
+    Ok(address)
+}
+
+/// A Unix stream socket at a path where nothing is yet, that listens. It waits like any other:
+/// whoever inherits it decides.
+///
+/// # Errors
+/// What the kernel says.
+pub fn listen_unix(path: &str) -> Result<Fd> {
+    let fd = socket(libc::AF_UNIX, libc::SOCK_STREAM, 0)?;
+    bind(&fd, &unix_address(path)?)?;
+    let backlog = libc::SOMAXCONN as usize;
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_listen, &[fd.argument(), backlog]) }?;
+    Ok(fd)
+}
+
+/// Connects to a Unix stream socket, or joins the queue of those that wait for its server; the
+/// socket turns writable at once and never waits.
+///
+/// # Errors
+/// `EAGAIN` where the queue is full, else what the kernel says.
+pub fn connect_unix(path: &str) -> Result<Fd> {
+    let fd = socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0)?;
+    let address = unix_address(path)?;
+    // SAFETY: the kernel reads the whole address.
+    unsafe {
+        call(
+            libc::SYS_connect,
+            &[fd.argument(), address.as_ptr() as usize, address.len()],
+        )
+    }?;
+    Ok(fd)
 }
 
 /// Whether a connection that was begun has come about.

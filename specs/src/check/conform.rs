@@ -168,7 +168,7 @@ impl Checker<'_> {
             }
             (Type::Calls(calls), ValueKind::Call(call))
             | (Type::WordsOrCalls(_, calls), ValueKind::Call(call)) => {
-                match calls.iter().find(|known| known.name == call.name) {
+                match schema::meant(calls, call.name, |name| call.has(name)) {
                     Some(known) => self.call(value, call, known),
                     None => self.wrong_type(value, ty, name),
                 }
@@ -308,9 +308,17 @@ impl Checker<'_> {
                         Some((name, _)) => format!("`{}` has no argument `{name}`", known.name),
                         None => format!("`{}` takes no value here without its name", known.name),
                     };
-                    let help = match near {
-                        Some(near) => format!("did you mean `{near}`?"),
-                        None => format!(
+                    let other = argument.name.as_ref().and_then(|(name, _)| {
+                        let other = schema::meant(schema::CALLS, call.name, |n| n == &**name)?;
+                        other.arguments.iter().find(|a| *a.name == **name)
+                    });
+                    let help = match (near, other) {
+                        (Some(near), _) => format!("did you mean `{near}`?"),
+                        (None, Some(other)) => {
+                            let first = known.arguments.first().map_or("", |a| a.name);
+                            format!("give it `{first}` or `{}`, not both", other.name)
+                        }
+                        (None, None) => format!(
                             "its arguments are {}",
                             names().collect::<Vec<_>>().join(", ")
                         ),

@@ -29,6 +29,7 @@ const ABSENT: &[&str] = &[
     codes::NOT_ON_HOST,
     codes::NO_CONTENT,
     codes::PORT_NOT_LISTENED,
+    codes::CHANNEL_ONE_END,
 ];
 
 /// Warnings about something that is not there.

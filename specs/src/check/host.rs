@@ -20,7 +20,7 @@ const KERNEL_BYTES: u64 = 12 << 20;
 const ESP_OVERHEAD_BYTES: u64 = 2 << 20;
 
 /// A service of a host: its block, where the host names it, and what it is.
-type Runs = (BlockId, Span, Rc<ServiceParts>);
+pub(super) type Runs = (BlockId, Span, Rc<ServiceParts>);
 
 impl Checker<'_> {
     /// The system that a host block declares; `None` where it is wrong and that is reported.
@@ -57,6 +57,9 @@ impl Checker<'_> {
         self.distinct_names(runs);
         self.distinct_ports(runs);
         self.distinct_users(runs);
+        if complete {
+            self.channels(runs);
+        }
         let disk = self.disk(fields);
         if disk.state_bytes.is_none() {
             let place = fields

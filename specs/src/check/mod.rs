@@ -5,6 +5,7 @@
 //! leaves a gap that later steps pass over in silence, so that nobody reads two messages about one
 //! mistake.
 
+mod channels;
 mod conform;
 mod content;
 mod gaps;

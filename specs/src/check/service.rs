@@ -20,6 +20,9 @@ pub(super) struct ServiceParts {
     /// Where the image is declared.
     pub(super) image_block: BlockId,
     pub(super) listen: Vec<(Port, Span)>,
+    /// Where each of the service's channels is named, in their order.
+    pub(super) serves: Vec<Span>,
+    pub(super) calls: Vec<Span>,
     pub(super) state: Option<Span>,
     pub(super) user: Option<Span>,
     pub(super) after: Vec<(BlockId, Span)>,
@@ -62,9 +65,10 @@ impl Checker<'_> {
             self.program(program);
         }
         let listen = ports(fields.get("listen"));
+        let serves = fields.get("serves").map(Value::texts).unwrap_or_default();
         let health = fields
             .get("health")
-            .and_then(|value| self.health(value, &listen));
+            .and_then(|value| self.health(value, &listen, &serves));
         let mut capabilities = fields
             .get("capabilities")
             .map(Value::texts)
@@ -85,6 +89,7 @@ impl Checker<'_> {
                     .collect()
             })
             .unwrap_or_default();
+        self.given_variables(fields, &serves);
         let after: Vec<(BlockId, Span)> = fields
             .get("after")
             .map_or(&[][..], Value::elements)
@@ -107,6 +112,8 @@ impl Checker<'_> {
             capabilities,
             state: state.map(Value::texts).unwrap_or_default(),
             listen: listen.iter().map(|(port, _)| *port).collect(),
+            serves,
+            calls: fields.get("calls").map(Value::texts).unwrap_or_default(),
             health,
             restart: match fields.get("restart").and_then(Value::as_word) {
                 Some("on-failure") => Restart::OnFailure,
@@ -124,6 +131,8 @@ impl Checker<'_> {
             image,
             image_block,
             listen,
+            serves: channels(fields.get("serves")),
+            calls: channels(fields.get("calls")),
             state: state.map(|value| value.span),
             user: fields.get("user").map(|value| value.span),
             after,
@@ -196,9 +205,14 @@ impl Checker<'_> {
         false
     }
 
-    fn health(&mut self, value: &Value, listen: &[(Port, Span)]) -> Option<Health> {
+    fn health(
+        &mut self,
+        value: &Value,
+        listen: &[(Port, Span)],
+        serves: &[String],
+    ) -> Option<Health> {
         let call = value.as_call()?;
-        let known = schema::probe(call.name)?;
+        let known = schema::probe(call.name, |name| call.has(name))?;
         let arguments = arguments(call, known);
         let within_ms = unsigned(arguments.get("within")).unwrap_or(defaults::WITHIN_MS);
         if call.name == "exec" {
@@ -206,6 +220,29 @@ impl Checker<'_> {
             self.program(run.elements().first()?);
             return Some(Health::Exec {
                 run: run.texts(),
+                within_ms,
+            });
+        }
+        let path = arguments.get("path").and_then(Value::as_text);
+        let path = path.unwrap_or("/").to_owned();
+        if let Some(channel) = arguments.get("channel") {
+            let name = channel.as_text()?.to_owned();
+            if !serves.contains(&name) {
+                let message = format!("the service does not serve the channel `{name}`");
+                let help = match serves {
+                    [] => format!("add `serves = [\"{name}\"]`"),
+                    _ => format!("it serves {}", serves.join(", ")),
+                };
+                self.report(Diagnostic::new(
+                    codes::CHANNEL_ONE_END,
+                    channel.span,
+                    message,
+                    help,
+                ));
+            }
+            return Some(Health::Channel {
+                channel: name,
+                path,
                 within_ms,
             });
         }
@@ -229,20 +266,20 @@ impl Checker<'_> {
             self.report(Diagnostic::new(codes::HEALTH_PORT, place, message, help));
         }
         Some(match call.name {
-            "http" => {
-                let path = arguments
-                    .get("path")
-                    .and_then(Value::as_text)
-                    .unwrap_or("/");
-                Health::Http {
-                    port,
-                    path: path.to_owned(),
-                    within_ms,
-                }
-            }
+            "http" => Health::Http {
+                port,
+                path,
+                within_ms,
+            },
             _ => Health::Tcp { port, within_ms },
         })
     }
+}
+
+/// Where the channels of a list are named.
+fn channels(list: Option<&Value>) -> Vec<Span> {
+    let names = list.map_or(&[][..], Value::elements).iter();
+    names.map(|value| value.span).collect()
 }
 
 /// The ports of a list of `tcp(…)` and `udp(…)`.

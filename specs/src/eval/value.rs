@@ -47,6 +47,14 @@ pub(crate) struct CallValue {
     pub(crate) arguments: Vec<ArgumentValue>,
 }
 
+impl CallValue {
+    /// Whether an argument is given by this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut names = self.arguments.iter().filter_map(|a| a.name.as_ref());
+        names.any(|(given, _)| &**given == name)
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct ArgumentValue {
     pub(crate) name: Option<(Rc<str>, Span)>,

@@ -24,6 +24,11 @@ const PATHS: Type = Type::List {
     empty: true,
     repeats: false,
 };
+const CHANNELS: Type = Type::List {
+    of: &Type::Text(&CHANNEL),
+    empty: true,
+    repeats: false,
+};
 const COMMAND: Type = Type::List {
     of: &Type::Text(&ARGUMENT),
     empty: false,
@@ -202,8 +207,28 @@ const SERVICE: &[Attribute] = &[
         ..NOTHING
     },
     Attribute {
+        name: "serves",
+        ty: &CHANNELS,
+        doc: "Channels that the service answers on. It is started with a listening Unix socket for \
+              each, from descriptor 3 on, as systemd would (LISTEN_FDS, LISTEN_FDNAMES, \
+              LISTEN_PID). The machine holds the sockets, so a restart loses no connection that waits.",
+        example: "serves = [\"api\"]",
+        aliases: &["channels", "channel", "provides", "sockets", "socket"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "calls",
+        ty: &CHANNELS,
+        doc: "Channels that the service connects to, each served by another service of its host. \
+              The channel `api` is the socket /run/channels/api, which the variable CHANNEL_API \
+              names; it is there before the first service starts, and no other service sees it.",
+        example: "calls = [\"api\"]",
+        aliases: &["connects", "peers", "talks", "clients"],
+        ..NOTHING
+    },
+    Attribute {
         name: "health",
-        ty: &Type::Calls(&[&HTTP, &TCP_PROBE, &EXEC]),
+        ty: &Type::Calls(&[&HTTP, &HTTP_CHANNEL, &TCP_PROBE, &EXEC]),
         default: Some("healthy once started"),
         doc: "How the machine finds out whether the service is healthy. Services that name it in \
               `after` wait for that, and a generation is good once all its services are.",

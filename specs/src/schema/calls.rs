@@ -123,6 +123,17 @@ pub(crate) const HTTP: Call = Call {
     ],
 };
 
+/// `http(channel = "api", path = "/")`
+pub(crate) const HTTP_CHANNEL: Call = Call {
+    name: "http",
+    doc: "The same over a channel that the service serves.",
+    arguments: &[
+        argument("channel", &Type::Text(&CHANNEL), "Channel asked."),
+        option("path", &Type::Text(&REQUEST), "\"/\"", "Path asked for."),
+        WITHIN_ARGUMENT,
+    ],
+};
+
 /// `tcp(6379)` as a probe
 pub(crate) const TCP_PROBE: Call = Call {
     name: "tcp",
@@ -205,5 +216,16 @@ pub(crate) const STATIC: Call = Call {
 
 /// Every call; where one name has several, the one to document comes first.
 pub const CALLS: &[&Call] = &[
-    &FILE, &FOLDER, &TEXT_CALL, &TCP, &UDP, &HTTP, &EXEC, &DHCP, &STATIC, &TCP_PROBE, &FORWARD,
+    &FILE,
+    &FOLDER,
+    &TEXT_CALL,
+    &TCP,
+    &UDP,
+    &HTTP,
+    &EXEC,
+    &DHCP,
+    &STATIC,
+    &TCP_PROBE,
+    &FORWARD,
+    &HTTP_CHANNEL,
 ];

@@ -9,10 +9,9 @@ pub fn explain_path(path: &str) -> Option<String> {
     let mut parts = path.split('.');
     let first = parts.next()?;
     let Some(found) = block(first) else {
-        return CALLS
-            .iter()
-            .find(|call| call.name == first && parts.next().is_none())
-            .map(|call| explain_call(call));
+        let forms = CALLS.iter().filter(|call| call.name == first);
+        let forms: Vec<String> = forms.map(|call| explain_call(call)).collect();
+        return (parts.next().is_none() && !forms.is_empty()).then(|| forms.join("\n"));
     };
     let Some(name) = parts.next() else {
         let mut out = format!("{} — {}\n\n", found.name, found.doc);

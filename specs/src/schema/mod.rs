@@ -146,11 +146,32 @@ pub(crate) fn call_name(name: &str) -> Option<&'static str> {
     call_names().find(|known| *known == name)
 }
 
-/// The call of this name as a health probe.
-pub(crate) fn probe(name: &str) -> Option<&'static Call> {
-    [&calls::HTTP, &calls::TCP_PROBE, &calls::EXEC]
-        .into_iter()
-        .find(|call| call.name == name)
+/// The one of `calls` that is meant by a name and by the names of the arguments given: where
+/// several have the name, the first that needs one of these arguments, else the first.
+pub(crate) fn meant(
+    calls: &[&'static Call],
+    name: &str,
+    mut is_given: impl FnMut(&str) -> bool,
+) -> Option<&'static Call> {
+    let mut named = calls.iter().copied().filter(|call| call.name == name);
+    let first = named.clone().next();
+    let mut needs = |call: &&Call| {
+        call.arguments
+            .iter()
+            .any(|a| a.required && is_given(a.name))
+    };
+    named.find(|call| needs(call)).or(first)
+}
+
+/// The health probe that is meant by a name and by the names of the arguments given.
+pub(crate) fn probe(name: &str, is_given: impl FnMut(&str) -> bool) -> Option<&'static Call> {
+    let probes = [
+        &calls::HTTP,
+        &calls::HTTP_CHANNEL,
+        &calls::TCP_PROBE,
+        &calls::EXEC,
+    ];
+    meant(&probes, name, is_given)
 }
 
 impl Type {

@@ -268,6 +268,27 @@ fn cmdline(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// A channel between services.
+pub(crate) const CHANNEL: Rule = Rule {
+    name: "a channel",
+    example: "api",
+    check: channel,
+};
+
+fn channel(text: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let ends = text.starts_with(|c: char| c.is_ascii_lowercase()) && !text.ends_with('-');
+    if ends && text.len() <= 32 && text.bytes().all(fits) {
+        Ok(())
+    } else {
+        problem(
+            codes::BAD_TEXT,
+            "is not the name of a channel",
+            "write 1 to 32 of a-z, 0-9 and -, beginning with a letter, such as \"api\"",
+        )
+    }
+}
+
 /// An environment variable.
 pub(crate) const VARIABLE: Rule = Rule {
     name: "a variable's name",
