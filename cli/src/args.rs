@@ -338,7 +338,7 @@ pub(crate) struct DiskArgs {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
-    /// First put a broken copy of the partition table back from the good one
+    /// First put right what can be: tables, leftovers of a cut-off change, a damaged pointer
     #[arg(long)]
     pub(crate) repair: bool,
 }

@@ -70,11 +70,6 @@ impl Phase {
         }
         give(run.0, &run.1)
     }
-
-    /// Takes over the writes of another phase.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        self.writes.extend(other.writes);
-    }
 }
 
 /// Reads back what phases wrote and compares; where two wrote the same sector, the later counts.

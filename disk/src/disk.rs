@@ -22,6 +22,8 @@ pub enum BackupTable {
     Good,
     /// It is valid and says something else: a change was cut off behind the primary.
     Stale,
+    /// The device has become larger, so it is not where firmware looks for it: at the end.
+    NotAtEnd,
     /// It is not valid.
     Broken(GptError),
 }
@@ -36,7 +38,11 @@ pub struct Disk<'d> {
 #[derive(Debug, Clone)]
 pub(crate) struct State {
     pub(crate) table: Table,
+    /// Why the primary table cannot be used; `table` is the backup's then.
+    pub(crate) primary: Option<GptError>,
     pub(crate) backup: BackupTable,
+    /// Whether sector 0 is a protective MBR.
+    pub(crate) protected: bool,
     /// Byte range of the EFI system partition.
     pub(crate) esp: Range<u64>,
     pub(crate) volume: Volume,
@@ -80,14 +86,19 @@ impl<'d> Disk<'d> {
         &self.state.table
     }
 
+    /// Why the primary partition table cannot be used, where that is so. The disk is read by the
+    /// backup then, and the next change but a switch puts the primary back.
+    pub fn broken_primary(&self) -> Option<&GptError> {
+        self.state.primary.as_ref()
+    }
+
     /// Every generation, in order of number.
     pub fn generations(&self) -> Vec<GenerationInfo> {
         self.state.generations()
     }
 
-    /// Whether a change that was cut off left something that the next one will clear away: a
-    /// stale backup table, images or kernels that no generation uses, lost clusters, a torn
-    /// pointer.
+    /// Whether there is something that the next change will put right: one partition table of two,
+    /// images or kernels that no generation uses, lost clusters, a torn pointer.
     ///
     /// # Errors
     /// [`Error::Esp`] where the EFI system partition cannot be read.
@@ -95,7 +106,9 @@ impl<'d> Disk<'d> {
         let state = &self.state;
         let esp = state.esp_window(self.device);
         Ok(state.backup != BackupTable::Good
-            || state.pointer.fields.is_none()
+            || state.primary.is_some()
+            || !state.protected
+            || !state.pointer_is_whole()
             || !state.orphan_partitions().is_empty()
             || !state.orphan_kernels().is_empty()
             || !state.volume.check(&esp)?.is_empty())
@@ -104,15 +117,29 @@ impl<'d> Disk<'d> {
 
 impl State {
     pub(crate) fn read(device: &dyn BlockDevice) -> Result<Self, OpenError> {
-        let (table, backup) = read_tables(device)?;
+        let mut state = Self::read_without_pointer(device)?;
+        let (pointer, offset) = {
+            let window = state.esp_window(device);
+            read_pointer(&window, &state.volume, device.sector_size())?
+        };
+        state.pointer = pointer;
+        state.pointer_offset = state.esp.start + offset;
+        Ok(state)
+    }
+
+    /// The disk with a pointer that says what the boot loader does where there is none: the newest
+    /// generation boots.
+    pub(crate) fn read_without_pointer(device: &dyn BlockDevice) -> Result<Self, OpenError> {
+        let tables = Tables::read(device)?;
+        let esp = tables.esp()?;
+        let Tables {
+            table,
+            primary,
+            backup,
+        } = tables;
         let sector_size = device.sector_size();
-        let (_, esp) =
-            table
-                .find_type(guid(gpt::ESP_TYPE_GUID))
-                .ok_or_else(|| OpenError::NotOurs {
-                    why: "it has no EFI system partition".into(),
-                })?;
-        let esp = layout::bytes(&table, esp);
+        let mut sector = vec![0; sector_size as usize];
+        device.read_at(0, &mut sector)?;
         let window = Window {
             device,
             start: esp.start,
@@ -126,7 +153,6 @@ impl State {
             ))
             .into());
         }
-        let (pointer, pointer_offset) = read_pointer(&window, &volume, sector_size)?;
         let entries = read_entries(&window, &volume)?;
         let kernels = volume
             .list(KERNELS)
@@ -141,16 +167,25 @@ impl State {
                 entry::is_digest(&digest).then_some((digest, u64::from(file.size)))
             })
             .collect();
-        Ok(Self {
-            pointer_offset: esp.start + pointer_offset,
+        let mut state = Self {
             table,
+            primary,
             backup,
+            protected: gpt::is_protective(&sector),
             esp,
             volume,
-            pointer,
+            pointer: Pointer {
+                letter: 0,
+                fields: None,
+            },
+            pointer_offset: 0,
             entries,
             kernels,
-        })
+        };
+        let whole = |entry: &&BootEntry| state.why_broken(entry).is_none();
+        let newest = state.entries.iter().rev().find(whole);
+        state.pointer.letter = newest.map_or(0, |entry| entry.letter);
+        Ok(state)
     }
 
     /// The bytes of the EFI system partition.
@@ -167,6 +202,13 @@ impl State {
         self.entries
             .iter()
             .find(|entry| entry.letter == self.pointer.letter)
+    }
+
+    /// Whether the pointer's comment can be read and says what its letter says.
+    pub(crate) fn pointer_is_whole(&self) -> bool {
+        let current = self.current().map(|entry| entry.number);
+        let said = self.pointer.fields.map(|fields| fields.current);
+        said.is_some() && said == current
     }
 
     /// The generation that a rollback goes to: the one that the pointer remembers, else the next
@@ -318,6 +360,7 @@ impl State {
                 current: current == Some(entry.number),
                 previous: previous == Some(entry.number),
                 trial: trial == Some(entry.number),
+                pinned: entry.pinned,
                 entry: entry::file_name(entry.number, entry.letter),
                 new_bytes: new.fold(0u64, |sum, part| sum.saturating_add(part.1)),
                 size_bytes,
@@ -351,38 +394,62 @@ pub(crate) fn geometry(device: &dyn BlockDevice) -> Result<Geometry, OpenError> 
     }
 }
 
-fn read_tables(device: &dyn BlockDevice) -> Result<(Table, BackupTable), OpenError> {
-    let geometry = geometry(device)?;
-    // Protective MBR and header: a shorter file never was a disk.
-    if geometry.sectors < 2 {
-        return Err(OpenError::NotGpt);
+/// The partition tables of a disk.
+pub(crate) struct Tables {
+    table: Table,
+    /// Why the primary cannot be used; `table` is the backup's then.
+    primary: Option<GptError>,
+    backup: BackupTable,
+}
+
+impl Tables {
+    /// Byte range of the EFI system partition.
+    pub(crate) fn esp(&self) -> Result<Range<u64>, OpenError> {
+        let found = self.table.find_type(guid(gpt::ESP_TYPE_GUID));
+        let (_, esp) = found.ok_or_else(|| OpenError::NotOurs {
+            why: "it has no EFI system partition".into(),
+        })?;
+        Ok(layout::bytes(&self.table, esp))
     }
-    let disk = Window::whole(device);
-    let last = gpt::Copy::Backup(geometry.sectors.saturating_sub(1));
-    match Table::read(&disk, geometry, gpt::Copy::Primary) {
-        Ok(table) => {
-            let copy = gpt::Copy::Backup(table.backup_lba);
-            let backup = match Table::read(&disk, geometry, copy) {
-                Ok(backup) if backup.agrees_with(&table) => BackupTable::Good,
-                Ok(_) => BackupTable::Stale,
-                Err(error) => BackupTable::Broken(error),
-            };
-            Ok((table, backup))
+
+    pub(crate) fn read(device: &dyn BlockDevice) -> Result<Self, OpenError> {
+        let geometry = geometry(device)?;
+        // Protective MBR and header: a shorter file never was a disk.
+        if geometry.sectors < 2 {
+            return Err(OpenError::NotGpt);
         }
-        Err(problem) => {
-            let backup_good = Table::read(&disk, geometry, last).is_ok();
-            if matches!(problem, GptError::NoSignature { .. }) && !backup_good {
-                return Err(OpenError::NotGpt);
+        let disk = Window::whole(device);
+        let last = geometry.sectors - 1;
+        let problem = match Table::read(&disk, geometry, gpt::Copy::Primary) {
+            Ok(table) => {
+                let backup = match Table::read(&disk, geometry, gpt::Copy::Backup(table.backup_lba))
+                {
+                    _ if table.backup_lba != last => BackupTable::NotAtEnd,
+                    Ok(backup) if backup.agrees_with(&table) => BackupTable::Good,
+                    Ok(_) => BackupTable::Stale,
+                    Err(error) => BackupTable::Broken(error),
+                };
+                return Ok(Self {
+                    table,
+                    primary: None,
+                    backup,
+                });
             }
-            Err(OpenError::PrimaryBroken {
-                problem,
-                backup_good,
-            })
+            Err(problem) => problem,
+        };
+        match Table::read(&disk, geometry, gpt::Copy::Backup(last)) {
+            Ok(table) => Ok(Self {
+                table,
+                primary: Some(problem),
+                backup: BackupTable::Good,
+            }),
+            Err(_) if matches!(problem, GptError::NoSignature { .. }) => Err(OpenError::NotGpt),
+            Err(_) => Err(OpenError::TablesBroken { problem }),
         }
     }
 }
 
-fn read_pointer(
+pub(crate) fn read_pointer(
     window: &Window<'_>,
     volume: &Volume,
     sector_size: u32,
@@ -428,6 +495,7 @@ fn read_entries(window: &Window<'_>, volume: &Volume) -> Result<Vec<BootEntry>, 
         entries.push(BootEntry {
             number,
             letter,
+            pinned: file.read_only,
             content,
         });
     }

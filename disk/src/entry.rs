@@ -34,6 +34,8 @@ pub(crate) const KERNELS: &str = "EFI/nos";
 pub(crate) struct BootEntry {
     pub(crate) number: u32,
     pub(crate) letter: u8,
+    /// Whether its file is read-only, which keeps `gc` away.
+    pub(crate) pinned: bool,
     /// Content, or why it cannot be read.
     pub(crate) content: Result<Content, String>,
 }

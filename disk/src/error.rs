@@ -72,20 +72,13 @@ pub enum OpenError {
         "this disk has no GUID partition table, so it is not a nOs disk; `nos image` or `nos flash` makes one"
     )]
     NotGpt,
-    /// The primary table is damaged.
+    /// Both tables are damaged.
     #[error(
-        "the primary partition table is broken ({problem}), {}",
-        if *backup_good {
-            "the backup at the end of the disk is good; `nos verify --repair` restores it, as UEFI firmware does at the next boot"
-        } else {
-            "and so is the backup; the disk must be written again with `nos flash`"
-        }
+        "the primary partition table is broken ({problem}), and so is the backup; the disk must be written again with `nos flash`"
     )]
-    PrimaryBroken {
-        /// What is wrong with it.
+    TablesBroken {
+        /// What is wrong with the primary.
         problem: GptError,
-        /// Whether the backup table is whole.
-        backup_good: bool,
     },
     /// A disk, but not made by nOs.
     #[error("this is not a nOs disk: {why}; `nos flash` would replace everything on it")]
@@ -109,7 +102,7 @@ pub enum OpenError {
     Esp(#[from] FatError),
     /// The pointer is not one sector in one place.
     #[error(
-        "\\loader\\loader.conf {what}; put it back as it was, or write the disk again with `nos flash`"
+        "\\loader\\loader.conf {what}; `nos verify --repair` lets the newest generation boot, as the boot loader does now"
     )]
     Pointer {
         /// What is wrong.
@@ -203,12 +196,14 @@ pub enum Error {
         current: u32,
     },
     /// The generation cannot be removed.
-    #[error("generation {number} is {role}; `nos switch` to another one first")]
+    #[error("generation {number} is {role}; {remedy}")]
     Protected {
         /// Its number.
         number: u32,
         /// Why it must stay.
         role: &'static str,
+        /// What to do first.
+        remedy: &'static str,
     },
     /// The generation would not boot.
     #[error(

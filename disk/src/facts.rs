@@ -14,6 +14,8 @@ pub struct GenerationInfo {
     pub previous: bool,
     /// Whether the next boot tries it once.
     pub trial: bool,
+    /// Whether it is pinned: it is not removed until it is unpinned.
+    pub pinned: bool,
     /// File name of its boot entry: what `LoaderEntryOneShot` takes.
     pub entry: String,
     /// SHA-256 of its kernel image, in hex.
@@ -51,6 +53,8 @@ pub struct Report {
     pub number: u32,
     /// Generations removed.
     pub removed: Vec<u32>,
+    /// What was wrong and is right now, as [`crate::Disk::verify_structure`] said it.
+    pub repaired: Vec<String>,
     /// Names of images written.
     pub images_written: Vec<String>,
     /// Names of images that were on the disk already.

@@ -150,10 +150,6 @@ impl Plan {
         let kernel = entry::hex(&source.uki_digest);
         let uki_path = entry::uki_path(&kernel);
         let uki_reused = state.kernels.contains_key(&kernel);
-        let space = |error| match error {
-            FatError::Full { needed, free } => Shortage::Esp { needed, free }.into(),
-            other => Error::from(other),
-        };
         if uki_reused {
             let on_disk = volume.read_file(&state.esp_window(device), &uki_path, u64::MAX)?;
             if on_disk != source.uki {
@@ -308,6 +304,14 @@ impl Plan {
         let phases: Vec<&Phase> = self.phases.iter().collect();
         read_back(device, &phases, "boot files and partition table")?;
         self.pointer.run(device, report)
+    }
+}
+
+/// A change of the EFI system partition that there is no room for, as such.
+pub(crate) fn space(error: FatError) -> Error {
+    match error {
+        FatError::Full { needed, free } => Shortage::Esp { needed, free }.into(),
+        other => other.into(),
     }
 }
 

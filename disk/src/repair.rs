@@ -1,74 +1,132 @@
-//! Putting a partition table back that only one good copy is left of.
+//! Putting right what can be put right, as far as the disk itself says how.
 
-use crate::commit::{Phase, flush, forget};
-use crate::disk::{Disk, geometry};
+use crate::commit::{Phase, forget};
+use crate::disk::{Disk, POINTER, State, Tables, read_pointer};
 use crate::layout::guid;
-use crate::window::Window;
+use crate::pointer::Pointer;
+use crate::verify::VerifyReport;
 use crate::{BlockDevice, Error, OpenError, Report};
-use nos_formats::gpt::{self, Copy, Table};
+use nos_formats::fat::{self, Volume};
 
-/// Makes both copies of a disk's partition table good where one of them is, as UEFI firmware does
-/// at a boot: the array first, then the header that names it. Gives the generation that boots in
-/// the report; nothing is written where nothing is wrong.
+/// Makes a disk whole as far as it says itself how: either partition table from the other, the
+/// boot sector of a FAT32 from its copy, a lost pointer (the newest whole generation boots then, as
+/// the boot loader does without one), and everything that [`Disk::has_leftovers`] speaks of. The
+/// report names what was wrong and is right now; nothing is written where nothing is wrong.
+///
+/// It can be cut off at any point: the disk boots what it booted before, or what it boots after.
 ///
 /// # Errors
-/// [`Error::Open`] where neither copy can be used, or where the disk is not ours: then nothing was
-/// written. [`Error::Io`] where the medium fails.
+/// [`Error::Open`] where the disk is not ours or too little of it is left; [`Error::Io`].
 pub fn repair(device: &mut dyn BlockDevice) -> Result<Report, Error> {
-    let geometry = geometry(device)?;
-    let sector = u64::from(geometry.sector_size);
     let mut report = Report::default();
-    let primary = Table::read(&Window::whole(device), geometry, Copy::Primary);
-    let last = Copy::Backup(geometry.sectors.saturating_sub(1));
-    match primary {
-        Err(problem) => {
-            let backup = Table::read(&Window::whole(device), geometry, last);
-            let table = backup.map_err(|_| OpenError::PrimaryBroken {
-                problem,
-                backup_good: false,
-            })?;
-            if table
-                .find_type(guid(nos_manifest::IMAGE_TYPE_GUID))
-                .is_none()
-            {
-                let why = "no partition of its backup table is a nOs image".into();
-                return Err(OpenError::NotOurs { why }.into());
-            }
-            let place = table.array_lba(table.place) * sector;
-            let mbr = gpt::protective_mbr(geometry.sectors, geometry.sector_size as usize);
-            put(device, place, table.encode_array(), &mut report)?;
-            put(device, sector, table.encode_primary(), &mut report)?;
-            put(device, 0, mbr, &mut report)?;
-        }
-        Ok(table) => {
-            let copy = Copy::Backup(table.backup_lba);
-            let backup = Table::read(&Window::whole(device), geometry, copy);
-            if !backup.is_ok_and(|backup| backup.agrees_with(&table)) {
-                let place = table.backup_array_lba() * sector;
-                put(device, place, table.encode_array(), &mut report)?;
-                put(
-                    device,
-                    table.backup_lba * sector,
-                    table.encode_backup(),
-                    &mut report,
-                )?;
-            }
-        }
+    let mut repaired = Vec::new();
+    if let Some(phases) = boot_sector(device)? {
+        run(device, &phases, &mut report)?;
+        repaired.push("the boot sector of the EFI system partition was damaged".to_owned());
     }
-    forget(device)?;
-    report.number = Disk::open(device)?.current().unwrap_or(0);
+    if let Some(phases) = lost_pointer(device)? {
+        run(device, &phases, &mut report)?;
+        repaired.push(format!("\\{} was damaged", POINTER.replace('/', "\\")));
+    }
+    let mut disk = Disk::open(device)?;
+    let before = disk.verify_structure()?;
+    let (_, phases) = disk.state.recovered(disk.device)?;
+    run(disk.device, &phases, &mut report)?;
+    forget(disk.device)?;
+    disk.refresh()?;
+    let after = disk.verify_structure()?;
+    repaired.extend(texts(&before).filter(|text| texts(&after).all(|left| left != *text)));
+    report.number = disk.current().unwrap_or(0);
+    report.repaired = repaired;
     Ok(report)
 }
 
-/// One write and a flush behind it.
-fn put(
-    device: &mut dyn BlockDevice,
-    offset: u64,
-    bytes: Vec<u8>,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let mut phase = Phase::default();
-    phase.put(offset, bytes);
-    phase.write(device, report)?;
-    flush(device, report)
+fn texts(report: &VerifyReport) -> impl Iterator<Item = String> + '_ {
+    report.findings.iter().map(ToString::to_string)
+}
+
+fn run(device: &mut dyn BlockDevice, phases: &[Phase], report: &mut Report) -> Result<(), Error> {
+    phases
+        .iter()
+        .try_for_each(|phase| phase.run(device, report))
+}
+
+/// What restores the boot sector of the EFI system partition from FAT32's copy of it.
+fn boot_sector(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
+    let esp = Tables::read(device)?.esp()?;
+    let window = crate::window::Window {
+        device,
+        start: esp.start,
+        length: esp.end - esp.start,
+    };
+    let restored = fat::restored_boot_sector(&window, window.length, device.sector_size())?;
+    Ok(restored.map(|sector| {
+        let mut phase = Phase::default();
+        phase.put_all(esp.start, vec![sector]);
+        vec![phase]
+    }))
+}
+
+/// What makes a pointer where none can be read: the newest whole generation boots. `None` where
+/// there is one.
+fn lost_pointer(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
+    let mut state = State::read_without_pointer(device)?;
+    let window = state.esp_window(device);
+    let sector_size = device.sector_size();
+    let why = match read_pointer(&window, &state.volume, sector_size) {
+        Ok((pointer, _)) if state.entries.iter().any(|e| e.letter == pointer.letter) => {
+            return Ok(None);
+        }
+        Ok(_) => OpenError::Pointer {
+            what: "names a generation that is not there".into(),
+        },
+        Err(error @ OpenError::NewerFormat { .. }) => return Err(error.into()),
+        Err(error) => error,
+    };
+    // Somebody else's disk has neither.
+    let has_image = state
+        .table
+        .find_type(guid(nos_manifest::IMAGE_TYPE_GUID))
+        .is_some();
+    let Some(current) = state
+        .current()
+        .map(|entry| entry.number)
+        .filter(|_| has_image)
+    else {
+        return Err(why.into());
+    };
+    let fields = state.first_fields(current);
+    let sector = Pointer::encode(state.pointer.letter, &fields, sector_size as usize);
+    let start = state.esp.start;
+    let place = pointer_place(&state.volume, sector_size);
+    let mut phases = vec![Phase::default(); 3];
+    if let Some(offset) = place {
+        phases[0].put(start + offset, sector);
+    } else {
+        let replaced = if state.volume.find(POINTER).is_ok() {
+            Some(state.volume.replace_file(POINTER, &sector)?)
+        } else {
+            state.volume.create_file(POINTER, &sector)?;
+            None
+        };
+        let changes = state.volume.take_changes();
+        phases[0].put_all(start, changes.data);
+        phases[0].put_all(start, changes.tables);
+        for step in changes.publish {
+            phases[1].put_all(start, step);
+        }
+        if let Some(replaced) = replaced {
+            state.volume.release(replaced);
+            phases[2].put_all(start, state.volume.take_changes().tables);
+        }
+    }
+    Ok(Some(phases))
+}
+
+/// Where the pointer's sector is, where its file has one and no more.
+fn pointer_place(volume: &Volume, sector_size: u32) -> Option<u64> {
+    match volume.extents(POINTER).ok()?.as_slice() {
+        [extent] if extent.end - extent.start == u64::from(sector_size) => Some(extent.start),
+        _ => None,
+    }
 }

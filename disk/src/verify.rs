@@ -3,16 +3,19 @@
 use crate::commit::OnProgress;
 use crate::disk::{BackupTable, Disk};
 use crate::entry;
-use crate::{Error, Progress, image, layout};
+use crate::{BlockDevice, Error, Progress, image, layout};
 use nos_formats::cpio;
 use nos_formats::fat::Problem;
-use nos_formats::gpt;
 use nos_formats::pe::Uki;
+use nos_formats::verity;
 use nos_manifest::{Image, MANIFEST_PATH, SystemManifest};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fmt;
+use std::ops::Range;
+use std::sync::mpsc;
+use std::thread;
 
 /// Largest kernel image read.
 const MAX_UKI: u64 = 2 << 30;
@@ -74,6 +77,70 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> String {
+        const REPAIR: &str = "`nos verify --repair` puts it right";
+        let remove = |generations: &[u32]| {
+            let list: Vec<String> = generations.iter().map(u32::to_string).collect();
+            format!(
+                "`nos remove` generation {}, then `nos install` it again",
+                list.join(" and ")
+            )
+        };
+        match self {
+            Self::Table { .. } | Self::Pointer { .. } => REPAIR.into(),
+            Self::FileSystem { .. } => {
+                "copy off what you need and write the disk again with `nos flash`".into()
+            }
+            Self::Generation { number, .. } => remove(&[*number]),
+            Self::Kernel { generations, .. } | Self::Image { generations, .. } => {
+                remove(generations)
+            }
+            Self::Leftover { .. } => "the next change clears it".into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let needed = |generations: &[u32]| {
+            let list: Vec<String> = generations.iter().map(u32::to_string).collect();
+            format!("needed by generations {}", list.join(", "))
+        };
+        match self {
+            Self::Table { what } => write!(f, "partition table: {what}"),
+            Self::FileSystem { what } => write!(f, "EFI system partition: {what}"),
+            Self::Pointer { what } => write!(f, "pointer: {what}"),
+            Self::Generation { number, what } => write!(f, "generation {number}: {what}"),
+            Self::Kernel {
+                digest,
+                generations,
+                what,
+            } => write!(f, "kernel image {digest}: {what} ({})", needed(generations)),
+            Self::Image {
+                name,
+                partition,
+                generations,
+                first_block,
+                blocks,
+                what,
+            } => {
+                write!(f, "image {name}")?;
+                if let Some(partition) = partition {
+                    write!(f, " (partition {partition})")?;
+                }
+                write!(f, ": {what}; {blocks} blocks")?;
+                if let Some(block) = first_block {
+                    write!(f, ", first block {block}")?;
+                }
+                write!(f, "; {}", needed(generations))
+            }
+            Self::Leftover { what } => write!(f, "leftover: {what}"),
+        }
+    }
+}
+
 /// What looking at everything found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
@@ -133,8 +200,16 @@ impl Disk<'_> {
 
     fn verify_tables(&self, report: &mut VerifyReport) -> Result<(), Error> {
         let findings = &mut report.findings;
+        if let Some(problem) = &self.state.primary {
+            findings.push(Finding::Table {
+                what: format!("the primary partition table is broken: {problem}"),
+            });
+        }
         match &self.state.backup {
             BackupTable::Good => {}
+            BackupTable::NotAtEnd => findings.push(Finding::Leftover {
+                what: "the disk has become larger and its partition table does not say so".into(),
+            }),
             BackupTable::Stale => findings.push(Finding::Leftover {
                 what: "the backup partition table is from before the last change".into(),
             }),
@@ -142,14 +217,7 @@ impl Disk<'_> {
                 what: format!("the backup partition table is broken: {error}"),
             }),
         }
-        let mut sector = vec![0; self.device.sector_size() as usize];
-        self.device
-            .read_at(0, &mut sector)
-            .map_err(|source| Error::Io {
-                doing: "reading the disk",
-                source,
-            })?;
-        if !gpt::is_protective(&sector) {
+        if !self.state.protected {
             let what = "sector 0 is no protective MBR, so firmware ignores the partitions";
             findings.push(Finding::Table { what: what.into() });
         }
@@ -274,19 +342,19 @@ impl Disk<'_> {
                 continue;
             };
             let place = layout::bytes(&self.state.table, entry);
-            let done = AtomicU64::new(0);
-            let result = image::check(self.device, &place, image, &|bytes| {
-                done.fetch_add(bytes, Ordering::Relaxed);
-            });
             let total = image.size_bytes;
+            let mut done = 0;
+            let result = check_image(self.device, &place, image, &mut |bytes| {
+                done = total.min(done + bytes);
+                progress(&Progress {
+                    doing: "verify",
+                    what: image.name.clone(),
+                    done,
+                    total,
+                });
+            });
             report.images += 1;
             report.bytes += total;
-            progress(&Progress {
-                doing: "verify",
-                what: image.name.clone(),
-                done: total,
-                total,
-            });
             let (first_block, blocks, what) = match result {
                 Ok(damage) if damage.is_clean() => continue,
                 Ok(damage) => {
@@ -310,6 +378,27 @@ impl Disk<'_> {
             });
         }
     }
+}
+
+/// Checks an image on all processors, and says here how many bytes more are done.
+fn check_image(
+    device: &dyn BlockDevice,
+    place: &Range<u64>,
+    image: &Image,
+    on_bytes: &mut dyn FnMut(u64),
+) -> Result<verity::Report, String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let work = scope.spawn(move || {
+            // Nobody listens any more only where this function has returned.
+            image::check(device, place, image, &|bytes| drop(sender.send(bytes)))
+        });
+        receiver.iter().for_each(on_bytes);
+        match work.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// The images that a kernel image's manifest names; `None` where it carries none.

@@ -244,11 +244,8 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
     let path = &args.disk.disk;
     if args.repair {
         let report = on(path, nos_disk::repair(&mut FileDevice::open(path)?))?;
-        if report.sectors_written > 0 {
-            context.shell.status(
-                "Repaired",
-                format_args!("the partition table of {}", path.display()),
-            );
+        for what in &report.repaired {
+            context.shell.status("Repaired", printable(what));
         }
     }
     let mut device = FileDevice::open_read_only(path)?;
@@ -263,7 +260,8 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
     };
     context.shell.result(&verified, |verified| {
         let report = &verified.report;
-        let plain = |finding| printable(&describe(finding)) + "\n";
+        let plain =
+            |finding: &Finding| printable(&format!("{finding}; {}", finding.remedy())) + "\n";
         let mut text: String = report.findings.iter().map(plain).collect();
         text.push_str(&format!(
             "{}: {} generations, {} kernel images, {} images, {} checked: {}\n",
@@ -280,40 +278,5 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
         Ok(())
     } else {
         Err(Failure::Explained)
-    }
-}
-
-/// A finding in a person's words.
-fn describe(finding: &Finding) -> String {
-    let needed = |generations: &[u32]| {
-        let list: Vec<String> = generations.iter().map(u32::to_string).collect();
-        format!("needed by generations {}", list.join(", "))
-    };
-    match finding {
-        Finding::Table { what } => format!("partition table: {what}"),
-        Finding::FileSystem { what } => format!("EFI system partition: {what}"),
-        Finding::Pointer { what } => format!("pointer: {what}"),
-        Finding::Generation { number, what } => format!("generation {number}: {what}"),
-        Finding::Kernel {
-            digest,
-            generations,
-            what,
-        } => {
-            format!("kernel image {digest}: {what} ({})", needed(generations))
-        }
-        Finding::Image {
-            name,
-            partition,
-            generations,
-            first_block,
-            blocks,
-            what,
-        } => {
-            let partition = partition.map_or_else(String::new, |p| format!(" (partition {p})"));
-            let first = first_block.map_or_else(String::new, |b| format!(", first block {b}"));
-            let needed = needed(generations);
-            format!("image {name}{partition}: {what}; {blocks} blocks{first}; {needed}")
-        }
-        Finding::Leftover { what } => format!("leftover: {what}; the next change clears it"),
     }
 }

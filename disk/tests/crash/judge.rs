@@ -3,9 +3,7 @@
 use crate::common::*;
 use crate::firmware::{self, Booted};
 use crate::replay::{self, Crash, Visited};
-use nos_disk::{
-    Disk, Finding, GenerationInfo, MemoryDevice, OpenError, Operation, RecordingDevice,
-};
+use nos_disk::{Disk, Finding, GenerationInfo, MemoryDevice, Operation, RecordingDevice};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 
@@ -290,14 +288,7 @@ impl<'a> Judge<'a> {
         crash: &Crash<'_>,
         booted: &Booted,
     ) -> Result<(), String> {
-        let opened = match Disk::open(device) {
-            Ok(disk) => disk,
-            // A torn header: firmware restores it from the backup.
-            Err(OpenError::PrimaryBroken {
-                backup_good: true, ..
-            }) if crash.torn => return Ok(()),
-            Err(error) => return Err(format!("nos says: {error}")),
-        };
+        let opened = Disk::open(device).map_err(|error| format!("nos says: {error}"))?;
         let generations = opened.generations();
         for generation in &generations {
             if let Some(why) = &generation.broken {

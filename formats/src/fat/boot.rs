@@ -1,6 +1,9 @@
 //! The boot sector: choosing a geometry, writing it, reading it.
 
+use super::edit::SectorWrite;
+use super::volume::read;
 use super::{FatError, MAX_TABLE_BYTES};
+use crate::read_at::ReadAt;
 
 /// Width of the table's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,19 @@ const MARGIN: u64 = 16;
 
 /// Root directory records of a FAT16 volume that is made here.
 const ROOT_RECORDS: u64 = 512;
+
+/// The bit by which a system that mounts a volume says in the boot sector that it has not finished.
+pub(super) const DIRTY: u8 = 1;
+
+impl FatKind {
+    /// Where in the boot sector [`DIRTY`] is.
+    pub(super) fn dirty_byte(self) -> usize {
+        match self {
+            Self::Fat16 => 37,
+            Self::Fat32 => 65,
+        }
+    }
+}
 
 /// Bytes of one directory record.
 pub(super) const RECORD: usize = 32;
@@ -319,3 +335,33 @@ impl Geometry {
 
 /// Sector of the boot sector's copy on FAT32.
 pub(super) const BACKUP_BOOT: u16 = 6;
+
+/// What to write where the boot sector is damaged and FAT32's copy of it is whole; `None` where
+/// nothing is to be done or nothing can be.
+///
+/// # Errors
+/// [`FatError::Read`] where the volume cannot be read.
+pub fn restored_boot_sector(
+    source: &(impl ReadAt + ?Sized),
+    volume_bytes: u64,
+    sector_size: u32,
+) -> Result<Option<SectorWrite>, FatError> {
+    let mut sector = vec![0; sector_size.max(512) as usize];
+    let is_good = |sector: &[u8]| {
+        Geometry::parse(sector, volume_bytes).is_ok_and(|it| it.sector_size == sector_size)
+    };
+    read(source, 0, &mut sector)?;
+    if is_good(&sector) {
+        return Ok(None);
+    }
+    let copy = u64::from(BACKUP_BOOT) * u64::from(sector_size);
+    if copy + sector.len() as u64 > volume_bytes {
+        return Ok(None);
+    }
+    read(source, copy, &mut sector)?;
+    let fat32 = is_good(&sector) && u16::from_le_bytes([sector[50], sector[51]]) == BACKUP_BOOT;
+    Ok(fat32.then_some(SectorWrite {
+        offset: 0,
+        bytes: sector,
+    }))
+}

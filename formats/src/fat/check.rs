@@ -1,5 +1,6 @@
 //! Checking that a volume's parts agree with each other.
 
+use super::boot::DIRTY;
 use super::directory::Directory;
 use super::table::Link;
 use super::volume::{Volume, read};
@@ -36,13 +37,25 @@ pub enum Problem {
         sectors: u64,
     },
     /// The free-cluster summary is wrong, which costs nothing but a warning elsewhere.
-    #[error("the summary says {stated} clusters are free, {counted} are")]
+    #[error("{what}, {counted} are")]
     Summary {
-        /// Number in the summary.
-        stated: u32,
+        /// What the summary says.
+        what: String,
         /// Number in the table.
         counted: u64,
     },
+    /// Another system mounted the volume, and was stopped before it had written everything.
+    #[error("it is marked as not unmounted")]
+    Dirty,
+    /// FAT32's copy of the boot sector is not one.
+    #[error("the copy of the boot sector differs from it")]
+    BootCopy,
+}
+
+/// The boot sector and FAT32's copy of it, with its offset.
+pub(super) struct BootSectors {
+    pub(super) first: Vec<u8>,
+    pub(super) copy: Option<(u64, Vec<u8>)>,
 }
 
 impl Volume {
@@ -94,33 +107,103 @@ impl Volume {
         source: &(impl ReadAt + ?Sized),
         problems: &mut Vec<Problem>,
     ) -> Result<(), FatError> {
-        let geometry = &self.geometry;
-        let size = u64::from(geometry.sector_size);
-        if geometry.tables == 2 {
-            let mut tables = [(); 2].map(|()| vec![0; (geometry.table_sectors * size) as usize]);
-            for (copy, bytes) in tables.iter_mut().enumerate() {
-                let sector = geometry.reserved + copy as u64 * geometry.table_sectors;
-                read(source, sector * size, bytes)?;
-            }
-            let [first, second] = &tables;
-            let pairs = first
-                .chunks(size as usize)
-                .zip(second.chunks(size as usize));
-            let sectors = pairs.filter(|(a, b)| a != b).count() as u64;
-            if sectors > 0 {
-                problems.push(Problem::TablesDiffer { sectors });
-            }
+        let sectors = self.differing_sectors(source)?.len() as u64;
+        if sectors > 0 {
+            problems.push(Problem::TablesDiffer { sectors });
         }
-        if geometry.kind == FatKind::Fat32 && geometry.info_sector != 0 {
-            let mut info = vec![0; size as usize];
-            read(source, geometry.info_sector * size, &mut info)?;
-            let stated = u32::from_le_bytes([info[488], info[489], info[490], info[491]]);
-            let counted = self.table.free();
-            if u64::from(stated) != counted {
-                problems.push(Problem::Summary { stated, counted });
-            }
+        problems.extend(self.summary_differs(source)?);
+        let boot = self.boot_sectors(source)?;
+        let dirty = self.geometry.kind.dirty_byte();
+        if boot.first[dirty] & DIRTY != 0 || !self.table.is_clean() {
+            problems.push(Problem::Dirty);
+        }
+        let mut first = boot.first;
+        first[dirty] &= !DIRTY;
+        if boot.copy.is_some_and(|(_, copy)| copy != first) {
+            problems.push(Problem::BootCopy);
         }
         Ok(())
+    }
+
+    /// Sectors in which the second table is not the first.
+    pub(super) fn differing_sectors(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<Vec<u64>, FatError> {
+        let geometry = &self.geometry;
+        if geometry.tables != 2 {
+            return Ok(Vec::new());
+        }
+        let size = u64::from(geometry.sector_size);
+        let mut tables = [(); 2].map(|()| vec![0; (geometry.table_sectors * size) as usize]);
+        for (copy, bytes) in tables.iter_mut().enumerate() {
+            let sector = geometry.reserved + copy as u64 * geometry.table_sectors;
+            read(source, sector * size, bytes)?;
+        }
+        let [first, second] = &tables;
+        if first == second {
+            return Ok(Vec::new());
+        }
+        let pairs = first
+            .chunks(size as usize)
+            .zip(second.chunks(size as usize));
+        Ok((0..)
+            .zip(pairs)
+            .filter(|(_, (a, b))| a != b)
+            .map(|(n, _)| n)
+            .collect())
+    }
+
+    /// What is wrong with the free-cluster summary of FAT32.
+    pub(super) fn summary_differs(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<Option<Problem>, FatError> {
+        let geometry = &self.geometry;
+        if geometry.kind != FatKind::Fat32 || geometry.info_sector == 0 {
+            return Ok(None);
+        }
+        let size = u64::from(geometry.sector_size);
+        let mut info = vec![0; size as usize];
+        read(source, geometry.info_sector * size, &mut info)?;
+        let counted = self.table.free();
+        let stated = u32::from_le_bytes([info[488], info[489], info[490], info[491]]);
+        let marks = [
+            (0, b"RRaA".as_slice()),
+            (484, b"rrAa"),
+            (510, &[0x55, 0xAA]),
+        ];
+        let what = if marks
+            .iter()
+            .any(|(at, mark)| !info[*at..].starts_with(mark))
+        {
+            "the summary of free clusters is damaged".into()
+        } else if u64::from(stated) != counted {
+            format!("the summary says {stated} clusters are free")
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(Problem::Summary { what, counted }))
+    }
+
+    pub(super) fn boot_sectors(
+        &self,
+        source: &(impl ReadAt + ?Sized),
+    ) -> Result<BootSectors, FatError> {
+        let size = u64::from(self.geometry.sector_size);
+        let mut first = vec![0; size as usize];
+        read(source, 0, &mut first)?;
+        let place = u64::from(u16::from_le_bytes([first[50], first[51]]));
+        let is_place = self.geometry.kind == FatKind::Fat32
+            && (1..self.geometry.reserved).contains(&place)
+            && place != self.geometry.info_sector;
+        let copy = is_place
+            .then(|| {
+                let mut copy = vec![0; size as usize];
+                read(source, place * size, &mut copy).map(|()| (place * size, copy))
+            })
+            .transpose()?;
+        Ok(BootSectors { first, copy })
     }
 
     /// Clusters of all files and directories.

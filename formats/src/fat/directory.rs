@@ -9,6 +9,7 @@ const END: u8 = 0x00;
 const DELETED: u8 = 0xE5;
 
 /// Attribute bits.
+pub(super) const ATTRIBUTE_READ_ONLY: u8 = 0x01;
 pub(super) const ATTRIBUTE_LABEL: u8 = 0x08;
 pub(super) const ATTRIBUTE_DIRECTORY: u8 = 0x10;
 pub(super) const ATTRIBUTE_ARCHIVE: u8 = 0x20;
@@ -75,6 +76,7 @@ impl Directory {
                         name: long_name.unwrap_or_else(|| name::decode_short(short, record[12])),
                         short: *short,
                         directory: attributes & ATTRIBUTE_DIRECTORY != 0,
+                        read_only: attributes & ATTRIBUTE_READ_ONLY != 0,
                         first_cluster: u32::from(high) << 16 | u32::from(low),
                         size: u32::from_le_bytes([record[28], record[29], record[30], record[31]]),
                     });
@@ -115,6 +117,18 @@ impl Directory {
             slot: next,
             pad: end..next,
         }
+    }
+
+    /// Changes the first cluster, the size and whether it may be written, in a short-name record.
+    pub(super) fn alter(&mut self, slot: usize, cluster: u32, size: u32, read_only: bool) {
+        let Some(bytes) = self.bytes.chunks_exact_mut(RECORD).nth(slot) else {
+            return;
+        };
+        bytes[11] &= !ATTRIBUTE_READ_ONLY;
+        bytes[11] |= if read_only { ATTRIBUTE_READ_ONLY } else { 0 };
+        bytes[20..22].copy_from_slice(&((cluster >> 16) as u16).to_le_bytes());
+        bytes[26..28].copy_from_slice(&(cluster as u16).to_le_bytes());
+        bytes[28..32].copy_from_slice(&size.to_le_bytes());
     }
 
     /// Marks records deleted.

@@ -1,10 +1,11 @@
 //! Changing a volume in memory, and handing out the sectors that make the change.
 
-use super::boot::RECORD;
+use super::boot::{DIRTY, RECORD};
 use super::directory::{ATTRIBUTE_ARCHIVE, ATTRIBUTE_DIRECTORY, Directory, dots, record};
 use super::name;
-use super::volume::{ROOT, Volume, split};
+use super::volume::{DirectoryEntry, ROOT, Volume, split};
 use super::{FatError, FatKind};
+use crate::read_at::ReadAt;
 
 /// Whole sectors to be written, by their offset in the volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,14 @@ pub struct Changes {
 pub(super) struct Pending {
     data: Vec<SectorWrite>,
     publish: Vec<Publish>,
+    /// Sectors outside the tables that are put right with them.
+    tidy: Vec<SectorWrite>,
 }
+
+/// Clusters that a file had before it got other content.
+#[derive(Debug)]
+#[must_use = "the clusters stay taken until they are released"]
+pub struct Replaced(Vec<u32>);
 
 #[derive(Debug, Clone)]
 enum Publish {
@@ -61,6 +69,12 @@ impl Volume {
 
     fn try_create_file(&mut self, path: &str, content: &[u8], size: u32) -> Result<(), FatError> {
         let (key, name) = self.free_name(path)?;
+        let cluster = self.store(content)?;
+        self.add_name(key, &name, path, ATTRIBUTE_ARCHIVE, cluster, size)
+    }
+
+    /// Puts content into free clusters and gives the first; 0 where there is none.
+    fn store(&mut self, content: &[u8]) -> Result<u32, FatError> {
         let chain = match self.geometry.cluster_bytes() {
             _ if content.is_empty() => Vec::new(),
             cluster => self.allocate((content.len() as u64).div_ceil(cluster))?,
@@ -80,8 +94,69 @@ impl Volume {
             rest = behind;
             runs = &runs[length..];
         }
-        let cluster = chain.first().copied().unwrap_or(0);
-        self.add_name(key, &name, path, ATTRIBUTE_ARCHIVE, cluster, size)
+        Ok(chain.first().copied().unwrap_or(0))
+    }
+
+    /// Gives a file other content, in other clusters: its name leads to the old until the one
+    /// sector with its record is written. What it had stays taken until [`Volume::release`].
+    ///
+    /// # Errors
+    /// [`FatError::NotFound`] (also for a directory), [`FatError::Chain`], [`FatError::Full`].
+    /// The volume is unchanged on error.
+    pub fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<Replaced, FatError> {
+        let size = u32::try_from(content.len()).map_err(|_| self.full(content.len() as u64))?;
+        let entry = self.file(path)?;
+        let old = match entry.first_cluster {
+            0 => Vec::new(),
+            first => self.table.chain(first, path)?,
+        };
+        let cluster = self.store(content)?;
+        self.alter(path, &entry, cluster, size, entry.read_only)?;
+        Ok(Replaced(old))
+    }
+
+    /// Frees the clusters that a file had before [`Volume::replace_file`]. Take the changes of
+    /// that first, and make these durable after them.
+    pub fn release(&mut self, replaced: Replaced) {
+        self.table.release(&replaced.0);
+    }
+
+    /// Sets or clears a file's read-only attribute: one bit of one sector.
+    ///
+    /// # Errors
+    /// [`FatError::NotFound`] (also for a directory).
+    pub fn set_read_only(&mut self, path: &str, read_only: bool) -> Result<(), FatError> {
+        let entry = self.file(path)?;
+        self.alter(path, &entry, entry.first_cluster, entry.size, read_only)
+    }
+
+    /// The entry of a file, not of a directory.
+    fn file(&self, path: &str) -> Result<DirectoryEntry, FatError> {
+        let found = self.find(path)?;
+        match found.directory {
+            true => Err(FatError::NotFound {
+                path: path.to_owned(),
+            }),
+            false => Ok(found),
+        }
+    }
+
+    fn alter(
+        &mut self,
+        path: &str,
+        entry: &DirectoryEntry,
+        cluster: u32,
+        size: u32,
+        read_only: bool,
+    ) -> Result<(), FatError> {
+        let key = self.directory_key(&split(path).0)?;
+        let slot = entry.slots.end - 1;
+        self.directory_mut(key, path)?
+            .alter(slot, cluster, size, read_only);
+        let sector = slot * RECORD / self.geometry.sector_size as usize;
+        let step = vec![self.directory_sector(key, sector)];
+        self.pending.publish.push(Publish::Sectors(step));
+        Ok(())
     }
 
     /// Adds an empty directory to a directory that exists.
@@ -118,13 +193,7 @@ impl Volume {
     /// # Errors
     /// [`FatError::NotFound`] (also for a directory), [`FatError::Chain`].
     pub fn remove_file(&mut self, path: &str) -> Result<(), FatError> {
-        let not_found = || FatError::NotFound {
-            path: path.to_owned(),
-        };
-        let entry = self.find(path)?;
-        if entry.directory {
-            return Err(not_found());
-        }
+        let entry = self.file(path)?;
         let chain = match entry.first_cluster {
             0 => Vec::new(),
             first => self.table.chain(first, path)?,
@@ -133,10 +202,7 @@ impl Volume {
         let per_sector = self.geometry.sector_size as usize / RECORD;
         let first_sector = entry.slots.start / per_sector;
         let last_sector = (entry.slots.end - 1) / per_sector;
-        self.directories
-            .get_mut(&key)
-            .ok_or_else(not_found)?
-            .delete(entry.slots);
+        self.directory_mut(key, path)?.delete(entry.slots);
         // The sector with the short name goes first: without it the rest is no name.
         let sectors = (first_sector..=last_sector).rev();
         let step = sectors
@@ -169,10 +235,35 @@ impl Volume {
         Ok(lost.len() as u64)
     }
 
-    /// Asks for every table sector to be written by the next [`Volume::take_changes`], so that
-    /// all tables become equal.
-    pub fn rewrite_tables(&mut self) {
-        self.table.mark_dirty(0..self.geometry.table_sectors);
+    /// Asks the next [`Volume::take_changes`] for what makes copies equal and marks true: sectors
+    /// in which the tables differ, the free-cluster summary, the boot sector's copy, and the
+    /// marks that another system left to say that it had not finished writing.
+    ///
+    /// # Errors
+    /// [`FatError::Read`] where the volume cannot be read.
+    pub fn tidy(&mut self, source: &(impl ReadAt + ?Sized)) -> Result<(), FatError> {
+        let differing = self.differing_sectors(source)?;
+        self.table.mark_dirty(differing);
+        self.table.mark_clean();
+        let boot = self.boot_sectors(source)?;
+        let mut wanted = boot.first.clone();
+        wanted[self.geometry.kind.dirty_byte()] &= !DIRTY;
+        if wanted != boot.first {
+            self.pending.tidy.push(SectorWrite {
+                offset: 0,
+                bytes: wanted.clone(),
+            });
+        }
+        if let Some((offset, copy)) = boot.copy
+            && copy != wanted
+        {
+            let bytes = wanted;
+            self.pending.tidy.push(SectorWrite { offset, bytes });
+        }
+        if self.summary_differs(source)?.is_some() {
+            self.pending.tidy.extend(self.summary());
+        }
+        Ok(())
     }
 
     /// Hands out what the changes so far write. Call it between additions and removals, since
@@ -201,6 +292,7 @@ impl Volume {
         if !tables.is_empty() {
             tables.extend(self.summary());
         }
+        tables.extend(pending.tidy);
         Changes {
             data: pending.data,
             tables,

@@ -25,9 +25,10 @@ mod table;
 mod tests;
 mod volume;
 
+pub use boot::restored_boot_sector;
 pub use boot::{FatKind, Geometry};
 pub use check::Problem;
-pub use edit::{Changes, SectorWrite};
+pub use edit::{Changes, Replaced, SectorWrite};
 pub use format::format;
 pub use volume::{DirectoryEntry, Volume};
 

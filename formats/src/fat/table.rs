@@ -200,6 +200,29 @@ impl Table {
         }
     }
 
+    /// Whether the second entry says that everything was written and no error was seen.
+    pub(super) fn is_clean(&self) -> bool {
+        self.entries
+            .get(1)
+            .is_none_or(|entry| entry & self.clean() == self.clean())
+    }
+
+    /// Makes the second entry say so.
+    pub(super) fn mark_clean(&mut self) {
+        let clean = self.clean();
+        if !self.is_clean() {
+            self.entries[1] |= clean;
+            self.dirty.insert(0);
+        }
+    }
+
+    fn clean(&self) -> u32 {
+        match self.kind {
+            FatKind::Fat16 => 0xC000,
+            FatKind::Fat32 => 0x0C00_0000,
+        }
+    }
+
     /// Bytes of one sector of the table.
     pub(super) fn encode_sector(&self, sector: u64) -> Vec<u8> {
         let per_sector = self.sector_size / self.width();

@@ -35,6 +35,8 @@ pub struct DirectoryEntry {
     pub(super) short: [u8; 11],
     /// Whether it is a directory.
     pub directory: bool,
+    /// Whether its read-only attribute is set.
+    pub read_only: bool,
     /// First cluster, 0 for an empty file.
     pub(super) first_cluster: u32,
     /// Bytes of the file; 0 for a directory.
