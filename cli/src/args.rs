@@ -93,6 +93,14 @@ pub(crate) enum Verb {
     Verify(VerifyArgs),
     /// Drop old generations of a disk
     Gc(GcArgs),
+    /// Drop one generation of a disk
+    Remove(SwitchArgs),
+    /// Keep a generation, whatever `gc` is asked for
+    Pin(PinArgs),
+    /// Let a pinned generation go with the next `gc`
+    Unpin(SwitchArgs),
+    /// Use all of a disk that has become larger
+    Grow(GrowArgs),
     /// Look after the store
     #[command(subcommand)]
     Store(StoreVerb),
@@ -347,7 +355,7 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct SwitchArgs {
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
-    /// Generation to boot from now on
+    /// Number of the generation
     #[arg(value_name = "N")]
     pub(crate) generation: u32,
 }
@@ -359,6 +367,27 @@ pub(crate) struct GcArgs {
     /// How many of the newest generations to keep besides the current one
     #[arg(long, value_name = "N", default_value = "5")]
     pub(crate) keep: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinArgs {
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Number of the generation
+    #[arg(value_name = "N")]
+    pub(crate) generation: u32,
+    /// Words to know it by, instead of those that it has
+    #[arg(long, value_name = "TEXT", value_parser = crate::units::parse_label)]
+    pub(crate) label: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GrowArgs {
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Make the state partition so large, such as 2GiB, or `all` for all that is behind it
+    #[arg(long, value_name = "SIZE", value_parser = crate::units::parse_state_size)]
+    pub(crate) state: Option<nos_disk::StateSize>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,14 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "the size is too large".into())
 }
 
+/// Reads how large a state partition is to become.
+pub(crate) fn parse_state_size(text: &str) -> Result<nos_disk::StateSize, String> {
+    match text {
+        "all" => Ok(nos_disk::StateSize::All),
+        _ => parse_size(text).map(nos_disk::StateSize::Bytes),
+    }
+}
+
 /// Reads a sector size that disks have.
 pub(crate) fn parse_sector_size(text: &str) -> Result<u32, String> {
     match text {

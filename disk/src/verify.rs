@@ -390,8 +390,10 @@ fn check_image(
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         let work = scope.spawn(move || {
-            // Nobody listens any more only where this function has returned.
-            image::check(device, place, image, &|bytes| drop(sender.send(bytes)))
+            image::check(device, place, image, &|bytes| {
+                // Somebody listens until this thread has ended.
+                let _ = sender.send(bytes);
+            })
         });
         receiver.iter().for_each(on_bytes);
         match work.join() {

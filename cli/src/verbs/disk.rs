@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::build::{self, Made};
-use crate::args::{DiskArgs, GcArgs, InstallArgs, SwitchArgs, VerifyArgs};
+use crate::args::{DiskArgs, GcArgs, GrowArgs, InstallArgs, PinArgs, SwitchArgs, VerifyArgs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::shell::Shell;
@@ -11,7 +11,7 @@ use crate::units::{human_size, human_time, printable};
 use nos_builder::BuiltSystem;
 use nos_disk::{
     DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
-    InstallOptions, OpenError, Progress, Report, VerifyReport,
+    InstallOptions, OpenError, Progress, Report, StateSize, VerifyReport,
 };
 use nos_store::Store;
 use serde::Serialize;
@@ -133,6 +133,42 @@ pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
     changed(context, path, "Collected", &report)
 }
 
+pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let mut device = FileDevice::open(path)?;
+    let report = on(
+        path,
+        on(path, Disk::open(&mut device))?.remove(args.generation),
+    )?;
+    changed(context, path, "Removed", &report)
+}
+
+pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let mut device = FileDevice::open(path)?;
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let report = on(path, disk.pin(args.generation, args.label.as_deref()))?;
+    changed(context, path, "Pinned", &report)
+}
+
+pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let mut device = FileDevice::open(path)?;
+    let report = on(
+        path,
+        on(path, Disk::open(&mut device))?.unpin(args.generation),
+    )?;
+    changed(context, path, "Unpinned", &report)
+}
+
+pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
+    let path = &args.disk.disk;
+    let size = args.state.unwrap_or(StateSize::Keep);
+    let mut device = FileDevice::open(path)?;
+    let report = on(path, on(path, Disk::open(&mut device))?.grow(size))?;
+    changed(context, path, "Grown", &report)
+}
+
 /// Says what a change did: the next boot's generation and what was written.
 fn changed(context: &Context, path: &Path, verb: &str, report: &Report) -> Outcome {
     let shell = &context.shell;
@@ -189,8 +225,10 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
                 Some(why) => format!("{} (broken: {why})", generation.label),
                 None => generation.label.clone(),
             };
+            let pin = if generation.pinned { " pinned" } else { "" };
+            let mark = format!("{mark}{pin}").trim_start().to_string();
             rows.push([
-                mark.to_string(),
+                mark,
                 generation.number.to_string(),
                 generation.installed.map_or_else(|| "-".into(), human_time),
                 generation.kernel.clone(),

@@ -44,8 +44,6 @@ pub(crate) fn segments(operations: &[Operation], sector_size: usize) -> Vec<Segm
 /// A state: which bytes differ from what is durable, and what the operation had done by then.
 pub(crate) struct Crash<'a> {
     pub(crate) changes: Vec<(u64, &'a [u8])>,
-    /// Whether a sector is torn.
-    pub(crate) torn: bool,
     /// Whether everything of the record is durable or at least the operation has returned.
     pub(crate) returned: bool,
 }
@@ -86,11 +84,7 @@ pub(crate) fn visit_all(
         for subset in subsets(sectors.len(), index as u64) {
             let changes: Vec<_> = subset.iter().map(|n| sectors[*n]).collect();
             visited.states += 1;
-            let crash = Crash {
-                changes,
-                torn: false,
-                returned,
-            };
+            let crash = Crash { changes, returned };
             with_changes(disk, &crash, visit)
                 .map_err(|why| format!("segment {index}, sectors {subset:?}: {why}"))?;
         }
@@ -114,11 +108,7 @@ pub(crate) fn visit_all(
                         let mut changes: Vec<_> = subset.iter().map(|n| others[*n]).collect();
                         changes.push((*offset, &mixed));
                         visited.torn += 1;
-                        let crash = Crash {
-                            changes,
-                            torn: true,
-                            returned,
-                        };
+                        let crash = Crash { changes, returned };
                         with_changes(disk, &crash, visit).map_err(|why| {
                             format!("segment {index}, byte {offset} torn at {cut}: {why}")
                         })?;
@@ -132,7 +122,6 @@ pub(crate) fn visit_all(
     }
     let crash = Crash {
         changes: Vec::new(),
-        torn: false,
         returned: true,
     };
     visited.states += 1;
