@@ -17,6 +17,7 @@ pub mod codes;
 pub mod diagnostic;
 mod eval;
 pub mod fmt;
+pub mod ide;
 pub mod library;
 pub mod lock;
 pub mod render;
@@ -26,7 +27,7 @@ pub mod suggest;
 pub mod syntax;
 pub mod system;
 
-pub use check::{Checked, Loader, Mention, MentionKind, NoFiles, check};
+pub use check::{Checked, Loader, Mention, MentionKind, NoFiles, Spec, check};
 pub use codes::explain;
 pub use diagnostic::{Diagnostic, Severity, report};
 pub use render::render;

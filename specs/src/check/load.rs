@@ -39,11 +39,13 @@ impl Loader for BTreeMap<String, String> {
     }
 }
 
-/// A spec with all it uses.
-pub(super) struct Loaded {
-    pub(super) modules: Vec<Module>,
-    pub(super) sources: Sources,
-    pub(super) diagnostics: Vec<Diagnostic>,
+/// A spec with all it uses: read and parsed, not yet checked.
+pub struct Spec {
+    /// The files, numbered like their texts; the spec itself comes first.
+    pub(crate) modules: Vec<Module>,
+    pub(crate) sources: Sources,
+    /// What parsing and reading found.
+    pub(crate) diagnostics: Vec<Diagnostic>,
 }
 
 /// What a `use` reads: a key that is the same for the same text, and how to get it.
@@ -52,9 +54,9 @@ enum Target {
     File(String),
 }
 
-pub(super) fn load(name: &str, text: &str, loader: &dyn Loader) -> Loaded {
+pub(super) fn load(name: &str, text: &str, loader: &dyn Loader) -> Spec {
     let shown_folder = name.rfind('/').map_or("", |slash| &name[..=slash]);
-    let mut loaded = Loaded {
+    let mut loaded = Spec {
         modules: Vec::new(),
         sources: Sources::new(),
         diagnostics: Vec::new(),
@@ -62,7 +64,7 @@ pub(super) fn load(name: &str, text: &str, loader: &dyn Loader) -> Loaded {
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     let mut waiting = VecDeque::new();
     let first = loaded.sources.add(name, text);
-    loaded.add(first, String::new());
+    loaded.add(first, String::new(), false);
     waiting.push_back(0);
     while let Some(index) = waiting.pop_front() {
         let uses: Vec<Use> = loaded.modules[index]
@@ -111,12 +113,13 @@ fn target(item: &Use, folder: &str) -> Target {
     }
 }
 
-impl Loaded {
-    fn add(&mut self, file: FileId, folder: String) -> usize {
+impl Spec {
+    fn add(&mut self, file: FileId, folder: String, standard: bool) -> usize {
         let (ast, diagnostics) = parse_file(file, &self.sources.get(file).text);
         self.diagnostics.extend(diagnostics);
         self.modules.push(Module {
             folder,
+            standard,
             ast,
             uses: Vec::new(),
         });
@@ -142,7 +145,7 @@ impl Loaded {
             Target::Standard(part) => match library::text(part) {
                 Some(text) => {
                     let file = self.sources.add(format!("std/{part}.nos"), text);
-                    Some(self.add(file, String::new()))
+                    Some(self.add(file, String::new(), true))
                 }
                 None => {
                     let names: Vec<&str> = library::names().collect();
@@ -159,7 +162,7 @@ impl Loaded {
                 Ok(text) => {
                     let file = self.sources.add(format!("{shown_folder}{path}"), text);
                     let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
-                    Some(self.add(file, folder.to_owned()))
+                    Some(self.add(file, folder.to_owned(), false))
                 }
                 Err(reason) => {
                     let what = format!("the file {shown_folder}{path} cannot be read: {reason}");

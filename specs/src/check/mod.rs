@@ -18,13 +18,13 @@ use crate::diagnostic::{Diagnostic, tidy};
 use crate::eval::Evaluator;
 use crate::eval::value::{BlockId, Fields, Value};
 use crate::schema;
-use crate::source::{Sources, Span};
+use crate::source::{FileId, Sources, Span};
 use crate::system::System;
 use service::ServiceParts;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-pub use load::{Loader, MAX_FILES, NoFiles};
+pub use load::{Loader, MAX_FILES, NoFiles, Spec};
 
 /// What a check found.
 #[derive(Debug, Clone, Default)]
@@ -72,31 +72,60 @@ pub enum MentionKind {
 /// Checks the spec `text`, which messages call `name`. Other files that it uses come from
 /// `loader`; nothing else is read.
 pub fn check(name: &str, text: &str, loader: &dyn Loader) -> Checked {
-    let loaded = load::load(name, text, loader);
-    let mut checker = Checker {
-        sources: &loaded.sources,
-        evaluator: Evaluator::new(&loaded.modules),
-        services: BTreeMap::new(),
-        mentions: Vec::new(),
-    };
-    let mut systems = checker.run();
-    let Checker {
-        evaluator,
-        mentions,
-        ..
-    } = checker;
-    let mut diagnostics = loaded.diagnostics;
-    diagnostics.extend(evaluator.diagnostics);
-    tidy(&mut diagnostics);
-    gaps::without_consequences(&mut diagnostics, &loaded.modules, &loaded.sources);
-    if diagnostics.iter().any(Diagnostic::is_error) {
-        systems.clear();
-    }
+    let spec = Spec::load(name, text, loader);
+    let checked = spec.check();
     Checked {
-        systems,
-        diagnostics,
-        sources: loaded.sources,
-        mentions,
+        sources: spec.sources,
+        ..checked
+    }
+}
+
+impl Spec {
+    /// Reads the spec `text`, which messages call `name`, and the files that it uses, which come
+    /// from `loader`. Never fails: what is wrong is told by [`Spec::check`].
+    pub fn load(name: &str, text: &str, loader: &dyn Loader) -> Self {
+        load::load(name, text, loader)
+    }
+
+    /// The texts, the spec's own first.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Whether `file` is a part of the standard library, whose text is inside nos.
+    pub fn is_standard(&self, file: FileId) -> bool {
+        self.modules
+            .get(file.0 as usize)
+            .is_some_and(|module| module.standard)
+    }
+
+    /// Checks it. [`Checked::sources`] stays empty: the texts are [`Spec::sources`].
+    pub fn check(&self) -> Checked {
+        let mut checker = Checker {
+            sources: &self.sources,
+            evaluator: Evaluator::new(&self.modules),
+            services: BTreeMap::new(),
+            mentions: Vec::new(),
+        };
+        let mut systems = checker.run();
+        let Checker {
+            evaluator,
+            mentions,
+            ..
+        } = checker;
+        let mut diagnostics = self.diagnostics.clone();
+        diagnostics.extend(evaluator.diagnostics);
+        tidy(&mut diagnostics);
+        gaps::without_consequences(&mut diagnostics, &self.modules, &self.sources);
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            systems.clear();
+        }
+        Checked {
+            systems,
+            diagnostics,
+            sources: Sources::new(),
+            mentions,
+        }
     }
 }
 

@@ -16,7 +16,8 @@ use crate::schema;
 use crate::source::Span;
 use crate::suggest::nearest;
 use crate::syntax::ast::{self, Entry, Expr, ExprKind, Item, Key};
-use scope::{Definition, Scope, State};
+pub(crate) use scope::{Definition, is_block_name};
+use scope::{Scope, State};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use value::{BlockId, Field, Fields, Value, ValueKind};
@@ -37,6 +38,8 @@ const MAX_VALUE_WEIGHT: u32 = 1_000_000;
 pub(crate) struct Module {
     /// Folder of the file relative to the spec's, with a `/` at its end, or empty.
     pub(crate) folder: String,
+    /// Whether it is a part of the standard library.
+    pub(crate) standard: bool,
     pub(crate) ast: ast::Ast,
     /// `use` items: what each reads, by position among the file's `use` items; `None` where it
     /// could not be read.

@@ -265,6 +265,15 @@ impl<'a> Evaluator<'a> {
         &self.scopes[module]
     }
 
+    /// The value of the `let` called `name`, worked out now where it was not yet; `None` where the
+    /// name means something else.
+    pub(crate) fn value_of_let(&mut self, module: usize, name: &str) -> Option<Value> {
+        match self.scopes.get(module)?.get(name)? {
+            Definition::Let(id) => Some(self.let_value(id)),
+            _ => None,
+        }
+    }
+
     fn lookup(&mut self, module: usize, name: &str) -> Option<Definition<'a>> {
         let (definition, span) = self.scopes[module].names.get(name)?;
         self.used.insert(*span);

@@ -94,7 +94,7 @@ fn explain_attribute(path: &str, attribute: &Attribute) -> String {
     out
 }
 
-fn range(out: &mut String, ty: &Type) {
+pub(crate) fn range(out: &mut String, ty: &Type) {
     use crate::eval::put_number;
     use crate::syntax::literal::Unit;
     let (least, most, unit) = match *ty {
@@ -120,7 +120,7 @@ fn explain_call(call: &Call) -> String {
 }
 
 /// `http(port, path = …, within = …)`
-fn signature(call: &Call) -> String {
+pub(crate) fn signature(call: &Call) -> String {
     let arguments: Vec<String> = call
         .arguments
         .iter()

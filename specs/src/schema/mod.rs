@@ -10,7 +10,8 @@ pub(crate) use blocks::defaults;
 pub use calls::CALLS;
 pub(crate) use calls::{DHCP, FORWARD, STATIC};
 pub use docs::{explain_path, paths};
-pub(crate) use rules::{PROGRAM, Problem};
+pub(crate) use docs::{range, signature};
+pub(crate) use rules::{CAPABILITIES, CAPABILITY, PACKAGE, PROGRAM, Problem, SOURCE};
 
 /// A kind of block.
 #[derive(Debug)]
@@ -129,6 +130,28 @@ pub(crate) fn words() -> impl Iterator<Item = &'static str> {
         .iter()
         .flat_map(|words| words.iter())
         .map(|word| word.name)
+}
+
+/// The word `name`, as one of those that `expected` takes where it takes some.
+pub(crate) fn word(name: &str, expected: Option<&'static Type>) -> Option<&'static Word> {
+    let here: &[Word] = match expected {
+        Some(Type::Words(words) | Type::WordsOrCalls(words, _)) => words,
+        _ => &[],
+    };
+    let everywhere = blocks::WORDS.iter().flat_map(|words| words.iter());
+    here.iter().chain(everywhere).find(|word| word.name == name)
+}
+
+/// The call `name`, as one of those that `expected` takes where it takes some.
+pub(crate) fn call(name: &str, expected: Option<&'static Type>) -> Option<&'static Call> {
+    let here: &[&'static Call] = match expected {
+        Some(Type::Calls(calls) | Type::WordsOrCalls(_, calls)) => calls,
+        _ => &[],
+    };
+    here.iter()
+        .chain(CALLS)
+        .find(|call| call.name == name)
+        .copied()
 }
 
 /// Whether `name` means something everywhere.

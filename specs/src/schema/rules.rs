@@ -314,7 +314,7 @@ pub(crate) const CAPABILITY: Rule = Rule {
 };
 
 /// capabilities(7), in the order of their numbers.
-const CAPABILITIES: &[&str] = &[
+pub(crate) const CAPABILITIES: &[&str] = &[
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",

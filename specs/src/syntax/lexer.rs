@@ -21,7 +21,7 @@ pub fn tokenize(file: FileId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> 
 }
 
 /// Splits `text[part]` into tokens whose places count from the start of `text`.
-pub(super) fn tokenize_part(
+pub(crate) fn tokenize_part(
     text: &str,
     part: Span,
     diagnostics: &mut Vec<Diagnostic>,
@@ -136,7 +136,7 @@ fn quoted_end(body: &str, nesting: usize) -> (usize, bool) {
 
 /// Length of what follows `${` with the closing brace, and whether there is one. A hole ends
 /// with its line at the latest.
-pub(super) fn hole_end(body: &str, nesting: usize) -> (usize, bool) {
+pub(crate) fn hole_end(body: &str, nesting: usize) -> (usize, bool) {
     let bytes = body.as_bytes();
     let (mut at, mut depth) = (0, 0usize);
     while let Some(byte) = bytes.get(at) {
@@ -211,7 +211,7 @@ fn take_unknown(input: &str) -> &str {
     chars.as_str()
 }
 
-pub(super) fn is_closed(kind: TokenKind, text: &str) -> bool {
+pub(crate) fn is_closed(kind: TokenKind, text: &str) -> bool {
     match kind {
         TokenKind::LongText => {
             text.len() >= 6 && text.ends_with("\"\"\"") && !text.ends_with("\\\"\"\"")
