@@ -1,9 +1,11 @@
-//! A stored tree as a folder of real files, for programs that must run from one.
+//! Stored trees as folders of real files, for programs that must run from one.
 
 use crate::error::BuildError;
 use nos_formats::tree::{Kind, Node, Tree, TreePath};
 use nos_store::{Blob, Digest, Store};
+use rustix::fs::{AtFlags, Timespec, Timestamps};
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -11,11 +13,19 @@ use std::path::{Path, PathBuf};
 /// Folder below the store's root that holds checked-out trees by digest.
 const CHECKOUTS: &str = "checkouts";
 
+/// Folder below that holds each file once, whichever checkouts have it.
+const FILES: &str = "files";
+
+/// The time that every file of a checkout bears, in seconds since 1970: the first of 1980, the
+/// oldest that archive formats can hold. Builds get it as `SOURCE_DATE_EPOCH`.
+pub const EPOCH: i64 = 315_532_800;
+
 /// Makes sure that the tree `digest` stands as a folder below the store and gives its path.
 ///
-/// The folder appears whole or not at all: it is filled under another name and renamed. Files
-/// are copies, so nothing done to the folder can reach an object. Owners, devices and extended
-/// attributes are left out: they need privilege.
+/// The folder appears whole or not at all: it is filled under another name and renamed. Files are
+/// copies of objects, each made once and linked into every checkout that has it; nothing done to
+/// one can reach an object. Files are read-only, all bear the time [`EPOCH`]. Owners, devices and
+/// extended attributes are left out: they need privilege.
 ///
 /// # Errors
 /// [`BuildError::Io`] with the path that could not be written.
@@ -25,28 +35,91 @@ pub fn checkout(store: &Store, digest: &Digest) -> Result<PathBuf, BuildError> {
     if folder.is_dir() {
         return Ok(folder);
     }
-    let scratch = base.join(format!("{digest}.{}.part", std::process::id()));
-    fs::create_dir_all(&base).map_err(|e| trouble(&base, e))?;
-    if scratch.exists() {
-        fs::remove_dir_all(&scratch).map_err(|e| trouble(&scratch, e))?;
-    }
-    let tree = store.read_tree(digest)?;
+    let files = base.join(FILES);
+    fs::create_dir_all(&files).map_err(|e| trouble(&files, e))?;
+    let scratch = tempfile::Builder::new().prefix(".part-").tempdir_in(&base);
+    let scratch = scratch.map_err(|e| trouble(&base, e))?;
+    let place = scratch.path().join("root");
+    fs::create_dir(&place).map_err(|e| trouble(&place, e))?;
+    fill(
+        &store.read_tree(digest)?,
+        &place,
+        &mut |blob, executable, place| {
+            let shared = shared(store, &files, blob, executable)?;
+            match fs::hard_link(&shared, place) {
+                // The file system counts no more names of one file.
+                Err(error)
+                    if error.raw_os_error() == Some(rustix::io::Errno::MLINK.raw_os_error()) =>
+                {
+                    copy(store, blob, executable, place)
+                }
+                done => done.map_err(|e| trouble(place, e)),
+            }
+        },
+    )?;
     // After a power cut a folder with its name must not hold files without their bytes.
-    let filled = fill(store, &tree, &scratch).and_then(|()| sync(&base));
-    if let Err(error) = filled {
-        // What was made so far is of no use to anyone.
-        let _ = fs::remove_dir_all(&scratch);
-        return Err(error);
-    }
-    match fs::rename(&scratch, &folder) {
+    sync(&base)?;
+    match fs::rename(&place, &folder) {
         Ok(()) => Ok(folder),
         // Another process was faster, with the same bytes.
-        Err(_) if folder.is_dir() => {
-            let _ = fs::remove_dir_all(&scratch);
-            Ok(folder)
-        }
+        Err(_) if folder.is_dir() => Ok(folder),
         Err(error) => Err(trouble(&folder, error)),
     }
+}
+
+/// Writes the tree `digest` below a folder that is there and empty, as files of one's own that can
+/// be changed. All bear the time [`EPOCH`].
+///
+/// # Errors
+/// [`BuildError::Io`] with the path that could not be written.
+pub fn copy_out(store: &Store, digest: &Digest, folder: &Path) -> Result<(), BuildError> {
+    fill(
+        &store.read_tree(digest)?,
+        folder,
+        &mut |blob, executable, place| {
+            copy(store, blob, executable, place)?;
+            let mode = if executable { 0o755 } else { 0o644 };
+            fs::set_permissions(place, Permissions::from_mode(mode)).map_err(|e| trouble(place, e))
+        },
+    )
+}
+
+/// The one copy of a file that all checkouts link to.
+fn shared(
+    store: &Store,
+    files: &Path,
+    blob: &Blob,
+    executable: bool,
+) -> Result<PathBuf, BuildError> {
+    let digest = blob.digest.to_string();
+    let (head, tail) = digest.split_at(2);
+    let folder = files.join(head);
+    let place = folder.join(if executable {
+        format!("{tail}x")
+    } else {
+        tail.into()
+    });
+    if place.exists() {
+        return Ok(place);
+    }
+    fs::create_dir_all(&folder).map_err(|e| trouble(&folder, e))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(".part-")
+        .tempfile_in(&folder);
+    let scratch = scratch.map_err(|e| trouble(&folder, e))?.into_temp_path();
+    copy(store, blob, executable, &scratch)?;
+    scratch
+        .persist(&place)
+        .map_err(|e| trouble(&place, e.error))?;
+    Ok(place)
+}
+
+/// Copies an object; where the file system can, the copy shares its space.
+fn copy(store: &Store, blob: &Blob, executable: bool, place: &Path) -> Result<(), BuildError> {
+    fs::copy(store.object_path(&blob.digest), place).map_err(|e| trouble(place, e))?;
+    let mode = if executable { 0o555 } else { 0o444 };
+    fs::set_permissions(place, Permissions::from_mode(mode)).map_err(|e| trouble(place, e))?;
+    set_time(place)
 }
 
 /// Waits until everything on the file system that holds `folder` has outlasted a power cut.
@@ -55,16 +128,28 @@ fn sync(folder: &Path) -> Result<(), BuildError> {
     rustix::fs::syncfs(&opened).map_err(|e| trouble(folder, e.into()))
 }
 
-fn fill(store: &Store, tree: &Tree<Blob>, folder: &Path) -> Result<(), BuildError> {
+/// Makes the folders and links of a tree in the order of their names; `file` makes the files.
+fn fill(
+    tree: &Tree<Blob>,
+    folder: &Path,
+    file: &mut dyn FnMut(&Blob, bool, &Path) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
     let mut links = Vec::new();
-    for (path, node) in tree.iter() {
+    let mut folders = Vec::new();
+    for (path, Node { metadata, kind }) in tree.iter() {
         let place = place(folder, path);
-        match &node.kind {
-            Kind::Directory => fs::create_dir(&place).map_err(|e| trouble(&place, e))?,
-            Kind::File(blob) => file(store, blob, node, &place)?,
+        match kind {
+            Kind::Directory => {
+                if !path.is_root() {
+                    fs::create_dir(&place).map_err(|e| trouble(&place, e))?;
+                }
+                folders.push(place);
+            }
+            Kind::File(blob) => file(blob, metadata.mode & 0o111 != 0, &place)?,
             Kind::Symlink(target) => {
                 symlink(std::ffi::OsStr::from_bytes(target), &place)
                     .map_err(|e| trouble(&place, e))?;
+                set_time(&place)?;
             }
             Kind::HardLink(target) => links.push((self::place(folder, target), place)),
             Kind::CharDevice { .. } | Kind::BlockDevice { .. } | Kind::Fifo | Kind::Socket => {}
@@ -73,20 +158,28 @@ fn fill(store: &Store, tree: &Tree<Blob>, folder: &Path) -> Result<(), BuildErro
     for (target, place) in links {
         fs::hard_link(&target, &place).map_err(|e| trouble(&place, e))?;
     }
-    Ok(())
+    // What is made in a folder changes its time.
+    folders.iter().rev().try_for_each(|folder| set_time(folder))
 }
 
-fn file(store: &Store, blob: &Blob, node: &Node<Blob>, place: &Path) -> Result<(), BuildError> {
-    fs::copy(store.object_path(&blob.digest), place).map_err(|e| trouble(place, e))?;
-    let mode = u32::from(node.metadata.mode) & 0o755 | 0o600;
-    fs::set_permissions(place, Permissions::from_mode(mode)).map_err(|e| trouble(place, e))
+fn set_time(place: &Path) -> Result<(), BuildError> {
+    let time = Timespec {
+        tv_sec: EPOCH,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
+    rustix::fs::utimensat(rustix::fs::CWD, place, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| trouble(place, error.into()))
 }
 
 fn place(folder: &Path, path: &TreePath) -> PathBuf {
     folder.join(std::ffi::OsStr::from_bytes(path.as_bytes()))
 }
 
-fn trouble(path: &Path, error: std::io::Error) -> BuildError {
+fn trouble(path: &Path, error: io::Error) -> BuildError {
     BuildError::Io {
         path: path.to_path_buf(),
         error,

@@ -33,6 +33,35 @@ pub enum BuildError {
     /// A tree could not be put together.
     #[error(transparent)]
     Tree(#[from] TreeError),
+    /// No sandbox, or nothing to start in it.
+    #[error(transparent)]
+    Sandbox(#[from] nos_sandbox::SandboxError),
+    /// A build from sources gave nothing.
+    #[error(
+        "{reason}{}\nThe whole log is {}",
+        if tail.is_empty() { String::new() } else { format!("; its last lines:\n{tail}") },
+        log.display()
+    )]
+    Make {
+        /// How it ended, and what to do.
+        reason: String,
+        /// Last lines of its log.
+        tail: String,
+        /// The log.
+        log: PathBuf,
+    },
+    /// The inputs of a build do not fit into its folders.
+    #[error(
+        "the sources of {name} do not fit into the {} MiB of its folders; give it more by `limits = \
+         {{ space = … }}`",
+        space_bytes.div_ceil(1 << 20)
+    )]
+    NoSpace {
+        /// Which.
+        name: String,
+        /// Size of its folders together.
+        space_bytes: u64,
+    },
     /// A local source cannot be used.
     #[error("the source {} cannot be used: {reason}", path.display())]
     Source {

@@ -15,6 +15,7 @@ mod error;
 pub mod events;
 mod image;
 pub mod kernel;
+pub mod make;
 pub mod outside;
 mod packages;
 pub mod plan;

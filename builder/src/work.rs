@@ -3,6 +3,7 @@
 use crate::debian;
 use crate::error::BuildError;
 use crate::kernel::Feature;
+use crate::make::{self, Recipe};
 use crate::realise::Builder;
 use crate::system::SYSTEM_VERSION;
 use nos_manifest::{MANIFEST_VERSION, SystemManifest};
@@ -43,6 +44,13 @@ pub enum Work {
     /// The root of one image. Inputs: its packages' trees, then its files' sources. Output
     /// `tree`.
     Compose(Box<Compose>),
+    /// The root of tools that builds run in. Inputs: its packages' trees. Output `tree`.
+    Tools {
+        /// Names of the packages, in the order of the inputs.
+        packages: Vec<String>,
+    },
+    /// A command in a sandbox. Inputs: one for each of [`Recipe::places`]. Output `tree`.
+    Make(Box<Recipe>),
     /// EROFS and verity hash tree. Input: a composed root. Output `image`, and its
     /// [`nos_manifest::Image`] as the fact `image`.
     Image {
@@ -144,6 +152,10 @@ impl Work {
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
             }
+            Work::Tools { packages } => KeyBuilder::new("nos.tools").list("packages", packages),
+            Work::Make(recipe) => {
+                KeyBuilder::new("nos.make").bytes("recipe", &serde_json::to_vec(recipe)?)
+            }
             Work::Image { name } => KeyBuilder::new("nos.image").text("name", name),
             // A description that this program could not read must not be taken for its own.
             Work::System(parts) => KeyBuilder::new("nos.system")
@@ -185,6 +197,8 @@ impl Work {
             }
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
+            Work::Tools { packages } => make::tools::tools(builder, packages, inputs),
+            Work::Make(recipe) => make::run(builder, recipe, inputs),
             Work::Image { name } => crate::image::image(builder, name, inputs),
             Work::System(parts) => crate::boot::system(builder, parts, inputs),
         }

@@ -84,15 +84,19 @@ fn crates_depend_in_one_direction() {
         ("manifest", &[] as &[&str]),
         ("formats", &[]),
         ("machine", &[]),
+        ("sandbox", &[]),
         ("init", &["manifest"]),
         ("specs", &["manifest"]),
         ("store", &["formats"]),
         ("disk", &["formats", "manifest"]),
-        ("builder", &["formats", "manifest", "specs", "store"]),
+        (
+            "builder",
+            &["formats", "manifest", "sandbox", "specs", "store"],
+        ),
         (
             "cli",
             &[
-                "builder", "disk", "formats", "machine", "manifest", "specs", "store",
+                "builder", "disk", "formats", "machine", "manifest", "sandbox", "specs", "store",
             ],
         ),
     ]);

@@ -1,0 +1,219 @@
+//! Making things from sources: a command runs in a sandbox over declared inputs, and what it leaves
+//! in `$out` becomes a tree of the store.
+
+mod log;
+mod output;
+pub mod tools;
+
+use crate::checkout::{self, EPOCH};
+use crate::compose::output_tree;
+use crate::error::BuildError;
+use crate::realise::Builder;
+use log::Log;
+use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox, Scratch};
+use nos_store::{ActionResult, Digest, KeyBuilder, Output};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+/// What is run, over which inputs. All of it but the limits is part of the action's key.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Recipe {
+    /// What it makes, in a person's words: `build greeter`.
+    pub name: String,
+    /// Program and arguments. The program is an absolute path among the tools.
+    pub command: Vec<String>,
+    /// Working folder.
+    pub folder: String,
+    /// The environment besides what every build has.
+    pub env: BTreeMap<String, String>,
+    /// Where each of the action's inputs is to be seen, in their order.
+    pub places: Vec<Place>,
+    /// Files written before the command starts: path below `/build` → content.
+    pub files: BTreeMap<String, String>,
+    /// How much it may take. What a build gives does not depend on it.
+    #[serde(skip)]
+    pub limits: Limits,
+}
+
+/// Where a build sees an input.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub enum Place {
+    /// A tree whose top is the root: the tools.
+    Root,
+    /// A tree or file, read-only, at this absolute path.
+    At(String),
+    /// A tree as files of the build's own, below `/build`.
+    Copy(String),
+}
+
+/// Runs a recipe. Output `tree`: what the command left in `$out`, owned by root, with modes 0755
+/// and 0644 and without times.
+///
+/// Every build has `PATH`, `HOME=/build`, `TMPDIR=/tmp`, `LANG=C.UTF-8`, `TZ=UTC0`, `out=/out`,
+/// `SOURCE_DATE_EPOCH`, and `NOS_CORES`, the number of processors it may use; this number is the
+/// only thing in it that differs between machines.
+///
+/// # Errors
+/// [`BuildError::Make`] where the command fails, with where its log is; [`BuildError::Sandbox`]
+/// where this machine cannot make a sandbox.
+pub(crate) fn run(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let (root, seen, copied) = place_inputs(builder, recipe, inputs)?;
+    let mut log = Log::create(builder.store.root(), &log_name(recipe, inputs)?)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut env = recipe.env.clone();
+    for (name, value) in [
+        ("HOME", "/build".to_string()),
+        ("LANG", "C.UTF-8".into()),
+        ("NOS_CORES", cores.to_string()),
+        ("PATH", "/usr/bin:/usr/sbin:/bin:/sbin".into()),
+        ("SOURCE_DATE_EPOCH", EPOCH.to_string()),
+        ("TMPDIR", "/tmp".into()),
+        ("TZ", "UTC0".into()),
+        ("out", "/out".into()),
+    ] {
+        env.entry(name.into()).or_insert(value);
+    }
+    let job = Job {
+        command: recipe.command.clone(),
+        env,
+        folder: recipe.folder.clone(),
+        root,
+        inputs: seen,
+        limits: recipe.limits,
+        cores: None,
+        interactive: false,
+    };
+    let sandbox = Sandbox::new(&job)?;
+    fill(builder, recipe, sandbox.scratch()?, &copied)?;
+    let ended = sandbox.run(&mut log)?;
+    let log = log.finish()?;
+    if let Some(reason) = failure(&ended, &recipe.limits) {
+        return Err(BuildError::Make {
+            reason,
+            tail: log.tail,
+            log: log.path,
+        });
+    }
+    let tree = output::take(builder.store, &ended.scratch.path().join("out"))?;
+    if tree.is_empty() {
+        return Err(BuildError::Make {
+            reason: "it left nothing in $out; install what it makes there".into(),
+            tail: log.tail,
+            log: log.path,
+        });
+    }
+    let digest = builder.store.add_tree(&tree)?;
+    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+}
+
+type Placed = (Option<PathBuf>, Vec<Input>, Vec<(String, Digest)>);
+
+/// Puts inputs on disk: the root, what is seen where it is, and what is copied.
+fn place_inputs(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    inputs: &[&ActionResult],
+) -> Result<Placed, BuildError> {
+    let (mut root, mut seen, mut copied) = (None, Vec::new(), Vec::new());
+    for (place, input) in recipe.places.iter().zip(inputs) {
+        match place {
+            Place::Root => {
+                let tree = output_tree(input, "tree")?;
+                root = Some(checkout::checkout(builder.store, &tree)?);
+            }
+            Place::At(target) => {
+                let source = match input.object("file") {
+                    Some(blob) => builder.store.object_path(&blob.digest),
+                    None => checkout::checkout(builder.store, &output_tree(input, "tree")?)?,
+                };
+                seen.push(Input {
+                    source,
+                    target: target.clone(),
+                });
+            }
+            Place::Copy(below) => copied.push((below.clone(), output_tree(input, "tree")?)),
+        }
+    }
+    Ok((root, seen, copied))
+}
+
+/// Writes what a build finds in its own folders.
+fn fill(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    scratch: &Scratch,
+    copied: &[(String, Digest)],
+) -> Result<(), BuildError> {
+    let build = scratch.path().join("build");
+    let full = |path: &str, error: io::Error| match error.kind() {
+        io::ErrorKind::StorageFull => BuildError::NoSpace {
+            name: recipe.name.clone(),
+            space_bytes: recipe.limits.space_bytes,
+        },
+        _ => BuildError::Io {
+            path: PathBuf::from("/build").join(path),
+            error,
+        },
+    };
+    for (below, tree) in copied {
+        let folder = build.join(below);
+        fs::create_dir_all(&folder).map_err(|error| full(below, error))?;
+        checkout::copy_out(builder.store, tree, &folder).map_err(|error| match error {
+            BuildError::Io { error, .. } => full(below, error),
+            other => other,
+        })?;
+    }
+    for (below, text) in &recipe.files {
+        fs::write(build.join(below), text).map_err(|error| full(below, error))?;
+    }
+    Ok(())
+}
+
+/// A name for the log that tells this build from others of the same name.
+fn log_name(recipe: &Recipe, inputs: &[&ActionResult]) -> Result<String, BuildError> {
+    let mut key = KeyBuilder::new("nos.log").bytes("recipe", &serde_json::to_vec(recipe)?);
+    for output in inputs.iter().flat_map(|input| input.outputs.values()) {
+        key = key.digest("input", &output.digest());
+    }
+    let digest = key.finish().to_string();
+    let short = digest.get(..12).unwrap_or_default();
+    Ok(format!("{}-{short}", recipe.name.replace([' ', '/'], "-")))
+}
+
+/// Why a build is none; `None` where it did what it should.
+fn failure(ended: &Ended, limits: &Limits) -> Option<String> {
+    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+    let full = format!(
+        "its folders are full ({} MiB); give it more by `limits = {{ space = … }}`",
+        mib(limits.space_bytes)
+    );
+    Some(match ended.ending {
+        Ending::Exited(0) => return None,
+        Ending::Exited(_) | Ending::Killed(_) if ended.full => full,
+        Ending::Exited(status) => format!("it ended with status {status}"),
+        Ending::Killed(signal) => format!("it was ended by signal {signal}"),
+        Ending::Over(Limit::Time) => format!(
+            "it was ended after {} s; give it more by `limits = {{ time = … }}`",
+            limits.time.as_secs()
+        ),
+        Ending::Over(Limit::Memory) => format!(
+            "it was ended because it took more than {} MiB of memory; give it more by `limits = {{ \
+             memory = … }}`",
+            mib(limits.memory_bytes)
+        ),
+        Ending::Over(Limit::Processes) => format!(
+            "it was ended because it started more than {} processes; look for a loop",
+            limits.processes
+        ),
+        Ending::Over(Limit::Log) => format!(
+            "it was ended because it printed more than {} MiB; look for a loop",
+            mib(limits.log_bytes)
+        ),
+    })
+}

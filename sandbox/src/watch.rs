@@ -1,0 +1,54 @@
+//! How much the processes of a sandbox take, looked at from outside.
+
+use std::fs;
+use std::path::Path;
+
+/// Processes looked at before counting is given up: more are too many in any case.
+const MOST: u64 = 100_000;
+
+/// What all processes of a sandbox take together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// Memory of their own, in bytes.
+    pub(crate) memory_bytes: u64,
+    /// Threads of all processes.
+    pub(crate) threads: u64,
+}
+
+/// Counts the process `id` and all that descend from it. Processes that end meanwhile are not
+/// counted; a kernel that does not tell children gives nothing.
+pub(crate) fn usage(id: i32) -> Usage {
+    let mut usage = Usage::default();
+    let mut open = vec![id];
+    while let Some(id) = open.pop() {
+        let folder = format!("/proc/{id}");
+        let Ok(status) = fs::read_to_string(Path::new(&folder).join("status")) else {
+            continue;
+        };
+        usage.memory_bytes +=
+            number(&status, "RssAnon:") * 1024 + number(&status, "VmSwap:") * 1024;
+        usage.threads += number(&status, "Threads:").max(1);
+        if usage.threads > MOST {
+            return usage;
+        }
+        let Ok(tasks) = fs::read_dir(Path::new(&folder).join("task")) else {
+            continue;
+        };
+        for task in tasks.flatten() {
+            let children = fs::read_to_string(task.path().join("children"));
+            let children = children.unwrap_or_default();
+            open.extend(
+                children
+                    .split_ascii_whitespace()
+                    .filter_map(|id| id.parse::<i32>().ok()),
+            );
+        }
+    }
+    usage
+}
+
+fn number(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let word = line.and_then(|line| line.split_ascii_whitespace().next());
+    word.and_then(|word| word.parse().ok()).unwrap_or(0)
+}
