@@ -11,6 +11,7 @@ use crate::plan::{ActionId, Plan, plan};
 use crate::realise::{Builder, Fate, Realised, realise, survey};
 use crate::roots;
 use crate::system::BuiltSystem;
+use crate::times::Times;
 use crate::work::Work;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
@@ -28,6 +29,10 @@ pub struct Session<'a> {
     pub folder: &'a Path,
     /// Actions at once.
     pub jobs: usize,
+    /// Memory that they may need together, in bytes.
+    pub memory_bytes: u64,
+    /// Whether a failed action stops only what needs its result.
+    pub keep_going: bool,
     /// Hears what happens.
     pub observer: &'a dyn Observer,
 }
@@ -50,6 +55,9 @@ pub struct Step {
     pub label: String,
     /// `build` where it would run, `reuse` where its result is in the store, `read` for sources.
     pub fate: &'static str,
+    /// How long it took the last time it ran, in milliseconds; only where it would run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate_ms: Option<u64>,
 }
 
 impl Step {
@@ -76,6 +84,8 @@ impl Session<'_> {
             store: self.store,
             folder: self.folder,
             jobs: self.jobs,
+            memory_bytes: self.memory_bytes,
+            keep_going: self.keep_going,
             observer: self.observer,
         }
     }
@@ -87,17 +97,21 @@ impl Session<'_> {
     pub fn outlook(&self, system: &System, lock: &Lock) -> Result<Outlook, BuildError> {
         let plan = plan(system, lock)?;
         let known = survey(&self.builder(), &plan)?;
-        let steps = plan
-            .iter()
-            .map(|(id, action)| Step {
+        let times = Times::load(self.store);
+        let steps = plan.iter().map(|(id, action)| {
+            let fate = match (known.get(&id), &action.work) {
+                (_, Work::Source(_)) => "read",
+                (Some(_), _) => "reuse",
+                (None, _) => "build",
+            };
+            let time = times.get(&action.label).filter(|_| fate == "build");
+            Step {
                 label: action.label.clone(),
-                fate: match (known.get(&id), &action.work) {
-                    (_, Work::Source(_)) => "read",
-                    (Some(_), _) => "reuse",
-                    (None, _) => "build",
-                },
-            })
-            .collect();
+                fate,
+                estimate_ms: time.and_then(|time| u64::try_from(time.as_millis()).ok()),
+            }
+        });
+        let steps = steps.collect();
         let system = match known.get(&plan.system()) {
             Some(done) => Some(read_system(self.store, done)?.1),
             None => None,

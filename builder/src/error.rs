@@ -15,6 +15,14 @@ pub enum BuildError {
         #[source]
         error: Box<BuildError>,
     },
+    /// Several actions failed, where one did not stop the others.
+    #[error("{} actions failed, and {skipped} that need them did not run:\n{}", errors.len(), listed(errors))]
+    Several {
+        /// Why, in the order in which they failed.
+        errors: Vec<BuildError>,
+        /// Actions that could not run without their results.
+        skipped: usize,
+    },
     /// No plan can be made.
     #[error(transparent)]
     Plan(#[from] crate::plan::PlanError),
@@ -118,4 +126,9 @@ pub enum BuildError {
     /// A manifest could not be encoded or decoded.
     #[error(transparent)]
     Manifest(#[from] nos_manifest::ManifestError),
+}
+
+fn listed(errors: &[BuildError]) -> String {
+    let lines: Vec<String> = errors.iter().map(|error| format!("  {error}")).collect();
+    lines.join("\n")
 }

@@ -19,6 +19,8 @@ pub enum Event<'a> {
         /// Package or index.
         name: &'a str,
     },
+    /// Actions are about to run.
+    Outline(&'a Outline),
     /// An action starts to run (it was not in the store).
     Started {
         /// Its label.
@@ -31,8 +33,31 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
+    /// An action has failed.
+    Failed {
+        /// Its label.
+        label: &'a str,
+    },
     /// Something a person should know although the work goes on.
     Warning(&'a str),
+}
+
+/// The actions that may have to run, inputs before what reads them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// All of them; the last makes the result.
+    pub actions: Vec<Outlined>,
+}
+
+/// One action of an [`Outline`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlined {
+    /// Its label.
+    pub label: String,
+    /// Which actions of the outline it reads.
+    pub inputs: Vec<usize>,
+    /// How long it took the last time.
+    pub estimate: Option<Duration>,
 }
 
 /// Who listens. Called from several threads.

@@ -49,6 +49,14 @@ pub fn explain(checked: &Checked, error: &BuildError) -> Vec<Diagnostic> {
     match error {
         BuildError::Action { error, .. } => explain(checked, error),
         BuildError::Debian(error) => explain_packages(checked, error),
+        // Only where all have a place: the others would go unsaid.
+        BuildError::Several { errors, .. } => {
+            let places: Vec<_> = errors.iter().map(|error| explain(checked, error)).collect();
+            match places.iter().any(Vec::is_empty) {
+                true => Vec::new(),
+                false => places.concat(),
+            }
+        }
         _ => Vec::new(),
     }
 }

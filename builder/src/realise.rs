@@ -1,11 +1,14 @@
 //! Realise: run the actions of a [`Plan`] whose results the store does not hold.
 //!
-//! Actions run side by side on the given number of threads as soon as their inputs are there.
-//! After the first that fails none is started; what already runs is finished and kept.
+//! Actions run side by side within a budget of processors and memory, in the order that
+//! [`crate::schedule`] gives. After the first that fails none is started, unless told to keep
+//! going; what already runs is finished and kept.
 
 use crate::error::BuildError;
-use crate::events::{Event, Observer};
+use crate::events::{Event, Observer, Outline, Outlined};
 use crate::plan::{Action, ActionId, Plan};
+use crate::schedule::{Budget, Next, Schedule};
+use crate::times::Times;
 use crate::work::{INIT, Work};
 use nos_store::{ActionKey, ActionResult, Digest, Store};
 use std::collections::BTreeMap;
@@ -21,6 +24,10 @@ pub struct Builder<'a> {
     pub folder: &'a Path,
     /// Threads that run actions.
     pub jobs: usize,
+    /// Memory that running actions may need together, in bytes.
+    pub memory_bytes: u64,
+    /// Whether a failure stops only what needs its result.
+    pub keep_going: bool,
     /// Hears what happens.
     pub observer: &'a dyn Observer,
 }
@@ -87,40 +94,72 @@ pub fn survey(
 /// Runs what `known` (from [`survey`]) lacks, and returns every action's result.
 ///
 /// # Errors
-/// The first error of an action, with the action's label.
+/// The error of the action that failed, with its label; [`BuildError::Several`] where work went
+/// on after a failure.
 pub fn realise(
     builder: &Builder<'_>,
     plan: &Plan,
     known: BTreeMap<ActionId, Realised>,
 ) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
+    let times = Times::load(builder.store);
+    let outline = outline(plan, &known, &times);
+    builder.observer.event(Event::Outline(&outline));
+    let budget = Budget {
+        cores: builder.jobs.max(1),
+        memory_bytes: builder.memory_bytes,
+    };
+    let milliseconds = |label: &str| {
+        let time = times.get(label)?;
+        Some(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    };
+    let is_done = |id| known.contains_key(&id);
+    let schedule = Schedule::new(plan, is_done, milliseconds, budget, builder.keep_going);
     let board = Board {
         state: Mutex::new(State {
-            waiting: plan
-                .iter()
-                .map(|(id, _)| id)
-                .filter(|id| !known.contains_key(id))
-                .collect(),
+            schedule,
             done: known,
-            error: None,
+            errors: Vec::new(),
+            times,
             panicked: false,
         }),
         changed: Condvar::new(),
     };
-    let jobs = builder.jobs.max(1);
     std::thread::scope(|scope| {
-        for _ in 1..jobs {
+        for _ in 1..budget.cores {
             scope.spawn(|| board.work(builder, plan));
         }
         board.work(builder, plan);
     });
-    let state = board
+    let mut state = board
         .state
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    match state.error {
-        Some(error) => Err(error),
-        None => Ok(state.done),
+    state.times.save(builder.store);
+    match state.errors.len() {
+        0 => Ok(state.done),
+        1 if !builder.keep_going => Err(state.errors.remove(0)),
+        _ => Err(BuildError::Several {
+            errors: state.errors,
+            skipped: state.schedule.skipped(),
+        }),
     }
+}
+
+/// What may have to run, for whoever shows it.
+fn outline(plan: &Plan, known: &BTreeMap<ActionId, Realised>, times: &Times) -> Outline {
+    let mut place = BTreeMap::new();
+    let mut outline = Outline::default();
+    for (id, action) in plan.iter().filter(|(id, _)| !known.contains_key(id)) {
+        let inputs = action.inputs.iter().filter_map(|input| place.get(input));
+        let outlined = Outlined {
+            label: action.label.clone(),
+            inputs: inputs.copied().collect(),
+            estimate: times.get(&action.label),
+        };
+        place.insert(id, outline.actions.len());
+        outline.actions.push(outlined);
+    }
+    outline
 }
 
 fn results_of<'a>(
@@ -135,9 +174,10 @@ fn results_of<'a>(
 }
 
 struct State {
-    waiting: Vec<ActionId>,
+    schedule: Schedule,
     done: BTreeMap<ActionId, Realised>,
-    error: Option<BuildError>,
+    errors: Vec<BuildError>,
+    times: Times,
     /// Whether an action panicked: nobody must wait for its result.
     panicked: bool,
 }
@@ -154,24 +194,16 @@ impl Board {
 
     fn work(&self, builder: &Builder<'_>, plan: &Plan) {
         let mut state = self.lock();
-        loop {
-            if state.error.is_some() || state.panicked || state.waiting.is_empty() {
-                return;
-            }
-            let ready = state.waiting.iter().position(|id| {
-                plan.actions[id.0]
-                    .inputs
-                    .iter()
-                    .all(|input| state.done.contains_key(input))
-            });
-            let Some(ready) = ready else {
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
+        while !state.panicked {
+            let id = match state.schedule.next() {
+                Next::Run(id) => id,
+                Next::Over => return,
+                Next::Wait => {
+                    let waited = self.changed.wait(state);
+                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                    continue;
+                }
             };
-            let id = state.waiting.remove(ready);
             let action = &plan.actions[id.0];
             let inputs: Vec<ActionResult> = action
                 .inputs
@@ -180,15 +212,24 @@ impl Board {
                 .collect();
             drop(state);
             let alarm = Alarm(self);
+            let started = Instant::now();
             let outcome = run_one(builder, action, &inputs);
             std::mem::forget(alarm);
             state = self.lock();
             match outcome {
                 Ok(realised) => {
+                    if realised.fate == Fate::Built && realised.key.is_some() {
+                        state.times.note(&action.label, started.elapsed());
+                    }
                     state.done.insert(id, realised);
+                    state.schedule.succeeded(id);
                 }
                 Err(error) => {
-                    state.error.get_or_insert(error);
+                    builder.observer.event(Event::Failed {
+                        label: &action.label,
+                    });
+                    state.errors.push(error);
+                    state.schedule.failed(id);
                 }
             }
             self.changed.notify_all();

@@ -5,6 +5,7 @@ use crate::error::BuildError;
 use crate::kernel::Feature;
 use crate::make::{self, Recipe};
 use crate::realise::Builder;
+use crate::schedule::Cost;
 use crate::system::SYSTEM_VERSION;
 use nos_manifest::{MANIFEST_VERSION, SystemManifest};
 use nos_specs::lock::LockedPackage;
@@ -178,6 +179,23 @@ impl Work {
             }
         }
         Ok(Some(key.finish()))
+    }
+
+    /// What it needs while it runs, on `cores` processors.
+    pub(crate) fn cost(&self, cores: usize) -> Cost {
+        let memory_mib = match self {
+            // Decompressors of packages keep windows of up to 64 MiB.
+            Work::Unpack { .. } => 96,
+            Work::Source(_) | Work::Compose(_) | Work::System(_) => 32,
+            Work::Kernel { .. } => 128,
+            Work::Initrd => 192,
+            // Its own threads share the processors with those of others.
+            Work::Image { .. } => 64 * cores as u64,
+        };
+        Cost {
+            cores: 1,
+            memory_bytes: memory_mib << 20,
+        }
     }
 
     /// Runs the action.

@@ -42,6 +42,10 @@ pub(crate) struct Global {
     /// Actions and downloads at once [default: one per processor]
     #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
+    /// Memory for actions that run side by side, such as 2GiB [default: three
+    /// quarters of what is available]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = crate::units::parse_size)]
+    pub(crate) build_memory: Option<u64>,
     /// Use nothing but what the store holds
     #[arg(long, global = true)]
     pub(crate) offline: bool,
@@ -240,6 +244,9 @@ pub(crate) struct BuildArgs {
     /// Build again from scratch and compare every output
     #[arg(long)]
     pub(crate) check: bool,
+    /// After a failure, go on with what does not need its result
+    #[arg(short, long)]
+    pub(crate) keep_going: bool,
     /// Link to make to the result
     #[arg(short, long, value_name = "LINK")]
     pub(crate) out_link: Option<PathBuf>,

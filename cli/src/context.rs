@@ -12,6 +12,8 @@ pub(crate) struct Context {
     pub(crate) shell: Shell,
     /// Actions and downloads at once.
     pub(crate) jobs: usize,
+    /// Memory that actions may need together, in bytes.
+    pub(crate) memory_bytes: u64,
     /// Use nothing but what the store holds.
     pub(crate) offline: bool,
     /// Mirror from the command line.
@@ -44,6 +46,7 @@ impl Context {
         Self {
             shell: Shell::new(global.color, no_color, dumb, global.quiet, global.json),
             jobs: global.jobs.map_or_else(processors, usize::from),
+            memory_bytes: global.build_memory.unwrap_or_else(spare_memory_bytes),
             offline: global.offline,
             mirror: global.mirror.filter(|m| !m.is_empty()),
             environment_mirror: std::env::var("NOS_DEBIAN_MIRROR")
@@ -78,6 +81,17 @@ impl Context {
     pub(crate) fn open_store(&self) -> Result<Store, Failure> {
         Ok(Store::open(self.store_path()?)?)
     }
+}
+
+/// Three quarters of the memory that is available now; without limit where the kernel does not
+/// say how much that is.
+fn spare_memory_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib: Option<u64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024) / 4 * 3)
 }
 
 fn processors() -> usize {

@@ -5,6 +5,7 @@
 mod args;
 mod context;
 mod failure;
+mod live;
 mod scratch;
 mod shell;
 mod tools;

@@ -2,23 +2,19 @@
 //! results on standard output.
 
 use crate::args::Color;
-use crate::units::human_size;
+use crate::live::{Live, VERB_WIDTH};
 use nos_builder::events::{Event, Observer};
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time between two drawings of the progress line.
+/// Time between two drawings of what goes on.
 const REDRAW: Duration = Duration::from_millis(80);
 
 /// Actions that took less are not worth a line.
 const WORTH_SAYING: Duration = Duration::from_millis(50);
-
-/// Width of the verb column of status lines.
-const VERB_WIDTH: usize = 12;
 
 /// Speaks to the person at the terminal.
 pub(crate) struct Shell {
@@ -34,11 +30,10 @@ pub(crate) struct Shell {
 
 #[derive(Default)]
 struct State {
-    downloads: BTreeMap<String, (u64, Option<u64>)>,
-    running: Vec<String>,
-    work: Option<(String, u64, Option<u64>)>,
+    live: Live,
     drawn: Option<Instant>,
-    line_shown: bool,
+    /// Lines on the screen that will be drawn over.
+    lines_shown: usize,
 }
 
 /// Why output ended.
@@ -137,16 +132,41 @@ impl Shell {
     /// Shows how far a long piece of work has come; on a terminal only.
     pub(crate) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let mut state = self.lock();
-        state.work = Some((what.to_string(), done, total));
+        state.live.work(what, done, total);
         self.draw(&mut state);
     }
 
-    /// Takes the progress line away.
+    /// Takes away what is shown of work that is over.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();
-        state.work = None;
-        state.downloads.clear();
+        state.live.over();
         self.erase(&mut state);
+    }
+
+    /// Does work, and meanwhile keeps what is shown of it up to date.
+    pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
+        if !self.live {
+            return work();
+        }
+        let over = (Mutex::new(false), Condvar::new());
+        let done = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut ended = over.0.lock().unwrap_or_else(PoisonError::into_inner);
+                while !*ended {
+                    let waited = over.1.wait_timeout(ended, REDRAW);
+                    ended = waited.unwrap_or_else(PoisonError::into_inner).0;
+                    let mut state = self.lock();
+                    if !*ended && !state.live.is_idle() {
+                        self.draw(&mut state);
+                    }
+                }
+            });
+            // Also where the work panics, or nobody would ever see why.
+            let _end = Ending(&over);
+            work()
+        });
+        self.clear();
+        done
     }
 
     /// Prints a result: JSON where asked for, else what `human` says.
@@ -193,9 +213,9 @@ impl Shell {
     }
 
     fn erase(&self, state: &mut State) {
-        if state.line_shown {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
-            state.line_shown = false;
+        if state.lines_shown > 0 {
+            let _ = write!(io::stderr().lock(), "{}", over(state.lines_shown));
+            state.lines_shown = 0;
         }
     }
 
@@ -203,87 +223,59 @@ impl Shell {
         if !self.live || state.drawn.is_some_and(|at| at.elapsed() < REDRAW) {
             return;
         }
-        let text = state.progress_line();
-        let width = terminal_width();
-        let shown: String = text.chars().take(width.saturating_sub(1)).collect();
+        let now = Instant::now();
+        let (columns, rows) = terminal_size();
+        let lines = state.live.lines(now, columns, rows);
+        let text = format!("{}{}", over(state.lines_shown), lines.join("\n"));
         let mut err = io::stderr().lock();
-        let _ = write!(err, "\r\x1b[K{shown}");
+        let _ = err.write_all(text.as_bytes());
         let _ = err.flush();
-        state.drawn = Some(Instant::now());
-        state.line_shown = true;
+        state.drawn = Some(now);
+        state.lines_shown = lines.len();
     }
 }
 
-impl State {
-    fn progress_line(&self) -> String {
-        let mut parts = Vec::new();
-        if let Some((what, done, total)) = &self.work {
-            parts.push(amount(what, *done, *total));
-        }
-        if !self.downloads.is_empty() {
-            let done = self.downloads.values().map(|d| d.0).sum();
-            let total = self.downloads.values().map(|d| d.1).sum::<Option<u64>>();
-            let what = match self.downloads.len() {
-                1 => format!(
-                    "fetching {}",
-                    self.downloads.keys().next().map_or("", String::as_str)
-                ),
-                n => format!("fetching {n} files"),
-            };
-            parts.push(amount(&what, done, total));
-        }
-        if !self.running.is_empty() {
-            parts.push(self.running.join(", "));
-        }
-        format!("{:>VERB_WIDTH$} {}", "Working", parts.join("; "))
+/// Dropped when work is over: ends the thread that redraws.
+struct Ending<'a>(&'a (Mutex<bool>, Condvar));
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
     }
 }
 
-fn amount(what: &str, done: u64, total: Option<u64>) -> String {
-    match total {
-        Some(total) if total > 0 => format!(
-            "{what} {} of {} ({} %)",
-            human_size(done),
-            human_size(total),
-            done.saturating_mul(100) / total
-        ),
-        _ => format!("{what} {}", human_size(done)),
+/// To the first of `lines` lines that end at the cursor, and all of them away.
+fn over(lines: usize) -> String {
+    match lines {
+        0 | 1 => "\r\x1b[J".into(),
+        more => format!("\r\x1b[{}A\x1b[J", more - 1),
     }
 }
 
-fn terminal_width() -> usize {
-    rustix::termios::tcgetwinsize(io::stderr()).map_or(80, |size| match size.ws_col {
-        0 => 80,
-        columns => usize::from(columns),
-    })
+/// Columns and rows; those of old where the terminal does not say.
+fn terminal_size() -> (usize, usize) {
+    let or = |number: u16, other: usize| match number {
+        0 => other,
+        number => usize::from(number),
+    };
+    rustix::termios::tcgetwinsize(io::stderr())
+        .map_or((80, 24), |size| (or(size.ws_col, 80), or(size.ws_row, 24)))
 }
 
 impl Observer for Shell {
     fn event(&self, event: Event<'_>) {
+        self.lock().live.hear(&event, Instant::now());
         match event {
             Event::Warning(text) => self.warn(text),
-            Event::Started { label } => {
-                let mut state = self.lock();
-                state.running.push(label.to_string());
-                self.draw(&mut state);
-            }
+            Event::Finished { elapsed, .. } if elapsed < WORTH_SAYING => {}
             Event::Finished { label, elapsed } => {
-                self.lock().running.retain(|l| l != label);
-                if elapsed < WORTH_SAYING {
-                    return;
-                }
                 let text = format!("{label} ({:.2} s)", elapsed.as_secs_f64());
                 self.status("Built", text);
             }
-            Event::Download { name, done, total } => {
-                let mut state = self.lock();
-                state.downloads.insert(name.to_string(), (done, total));
-                self.draw(&mut state);
-            }
-            Event::Downloaded { name } => {
-                self.lock().downloads.remove(name);
-                self.status("Fetched", name);
-            }
+            Event::Downloaded { name } => self.status("Fetched", name),
+            Event::Failed { .. } | Event::Outline(_) => {}
+            Event::Started { .. } | Event::Download { .. } => self.draw(&mut self.lock()),
         }
     }
 }

@@ -94,6 +94,8 @@ fn session<'a>(context: &'a Context, store: &'a Store) -> Session<'a> {
         store,
         folder: Path::new("/"),
         jobs: context.jobs,
+        memory_bytes: context.memory_bytes,
+        keep_going: false,
         observer: &context.shell,
     }
 }

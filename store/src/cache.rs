@@ -50,6 +50,40 @@ pub(crate) fn cache_rel(folder: &Path) -> String {
     format!("cache/{}", Digest::of(folder.as_os_str().as_bytes()))
 }
 
+/// Longest hint, in bytes.
+const MAX_HINT_BYTES: u64 = 1 << 20;
+
+/// Start of the names of hints, which no digest begins with.
+pub(crate) const HINT_PREFIX: &str = "hint-";
+
+impl Store {
+    /// What was last given to [`Store::put_hint`] under this name. Hints may be lost at any time
+    /// and are not verified: nothing but speed may depend on one.
+    ///
+    /// # Errors
+    /// Where there is a hint and it cannot be read.
+    pub fn hint(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.fs().read_bounded(&hint_rel(name), MAX_HINT_BYTES)
+    }
+
+    /// Keeps a few bytes, at most a mebibyte, under a name of lower-case letters.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn put_hint(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut temp = self.fs().temp("cache")?;
+        let filled = self.fs().fill(&mut temp, bytes);
+        let done = filled.and_then(|()| self.fs().replace(&temp, &hint_rel(name)));
+        temp.discard(self.fs());
+        done
+    }
+}
+
+fn hint_rel(name: &str) -> String {
+    let plain: String = name.chars().filter(char::is_ascii_lowercase).collect();
+    format!("cache/{HINT_PREFIX}{plain}")
+}
+
 impl StatCache {
     /// Reads what is known of a folder; nothing where there is no usable file.
     pub(crate) fn load(store: &Store, folder: &Path) -> Self {

@@ -9,7 +9,7 @@
 //! Nothing is removed where the extent of what must stay is unknown: an unreadable root or a
 //! damaged tree listing of one ends the collection with an error.
 
-use crate::cache::{MAX_CACHE_BYTES, folder_of};
+use crate::cache::{HINT_PREFIX, MAX_CACHE_BYTES, folder_of};
 use crate::closure::Closure;
 use crate::error::{Context, Result};
 use crate::object::{object_rel, sharded};
@@ -257,6 +257,9 @@ impl Store {
     ) -> Result<()> {
         for entry in self.fs().list("cache")? {
             let rel = format!("cache/{}", entry.name);
+            if entry.name.starts_with(HINT_PREFIX) {
+                continue;
+            }
             let about = self.fs().read_bounded(&rel, MAX_CACHE_BYTES)?;
             let Some(bytes) = about else { continue };
             let folder = folder_of(&bytes).map(OsStr::from_bytes);

@@ -22,17 +22,30 @@ pub(crate) struct Made {
 
 /// Checks, locks, fetches and builds what an argument names.
 pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, Failure> {
+    make_all(context, spec, locked, false)
+}
+
+/// As [`make`]; with `keep_going` a failed action stops only what needs its result.
+fn make_all(
+    context: &Context,
+    spec: &str,
+    locked: bool,
+    keep_going: bool,
+) -> Result<Made, Failure> {
     let project = check::load(context, spec)?;
     let store = context.open_store()?;
     let built = {
         let system = project.system()?;
         let lock = lock::ensure(context, &store, &project, locked)?;
         let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
-        let session = session(context, &store, &project);
-        let built = session.build(system, &lock, &archive.environment());
+        let session = Session {
+            keep_going,
+            ..session(context, &store, &project)
+        };
+        let build = || session.build(system, &lock, &archive.environment());
+        let built = context.shell.watch(build);
         built.map_err(|error| check::explained(context, &project, error))?
     };
-    context.shell.clear();
     Ok(Made {
         store,
         project,
@@ -50,6 +63,8 @@ pub(crate) fn session<'a>(
         store,
         folder: &project.folder,
         jobs: context.jobs,
+        memory_bytes: context.memory_bytes,
+        keep_going: false,
         observer: &context.shell,
     }
 }
@@ -131,7 +146,7 @@ struct Report<'a> {
 }
 
 pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
-    let made = make(context, &args.spec.spec, args.locked)?;
+    let made = make_all(context, &args.spec.spec, args.locked, args.keep_going)?;
     let Made {
         store,
         project,
