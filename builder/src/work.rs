@@ -186,14 +186,20 @@ impl Work {
         let memory_mib = match self {
             // Decompressors of packages keep windows of up to 64 MiB.
             Work::Unpack { .. } => 96,
-            Work::Source(_) | Work::Compose(_) | Work::System(_) => 32,
+            Work::Source(_) | Work::Tools { .. } | Work::Compose(_) | Work::System(_) => 32,
             Work::Kernel { .. } => 128,
             Work::Initrd => 192,
             // Its own threads share the processors with those of others.
             Work::Image { .. } => 64 * cores as u64,
+            // A compiler for each processor.
+            Work::Make(_) => 512 * cores as u64,
         };
         Cost {
-            cores: 1,
+            cores: if matches!(self, Work::Make(_)) {
+                cores
+            } else {
+                1
+            },
             memory_bytes: memory_mib << 20,
         }
     }

@@ -109,6 +109,8 @@ impl Bench {
             store: &self.store,
             folder: self.folder.path(),
             jobs: 1,
+            memory_bytes: 4 << 30,
+            keep_going: false,
             observer: &Silent,
         };
         let known = survey(&builder, &plan)?;

@@ -270,7 +270,10 @@ mod tests {
         for label in ["unpack nginx 1.26", "unpack libc6 2.41", "kernel"] {
             live.hear(&Event::Started { label }, start);
         }
-        shows(&live, start + Duration::from_millis(300), &expect![[r#"
+        shows(
+            &live,
+            start + Duration::from_millis(300),
+            &expect![[r#"
                  Working system edge
                          ├─ image web
                          │  └─ compose web
@@ -278,19 +281,24 @@ mod tests {
                          │     └─ unpack libc6 2.41  0.3 s of about 0.4
                          └─ initrd
                             └─ kernel  0.3 s of about 1.0 s
-                         0 of 7 done, about 3 s left"#]]);
+                         0 of 7 done, about 3 s left"#]],
+        );
         let elapsed = Duration::from_millis(500);
         for label in ["unpack libc6 2.41", "kernel"] {
             live.hear(&Event::Finished { label, elapsed }, start + elapsed);
         }
         live.hear(&Event::Started { label: "initrd" }, start + elapsed);
-        shows(&live, start + Duration::from_millis(1500), &expect![[r#"
+        shows(
+            &live,
+            start + Duration::from_millis(1500),
+            &expect![[r#"
                  Working system edge
                          ├─ image web
                          │  └─ compose web
                          │     └─ unpack nginx 1.26  1.5 s of about 0.8
                          └─ initrd  1.0 s of about 3.0 s
-                         2 of 7 done, about 2 s left"#]]);
+                         2 of 7 done, about 2 s left"#]],
+        );
         // Where there is no room, what runs is named in one line.
         let low = live.lines(start + elapsed, 40, 5);
         assert_eq!(low[0], "     Working unpack nginx 1.26, initrd");
@@ -320,6 +328,10 @@ mod tests {
             live.hear(&Event::Download { name, done, total }, now);
         }
         live.work("checking", 5, None);
-        shows(&live, now, &expect!["     Working checking 5 B; fetching 2 files 2.00 MiB of 8.0"]);
+        shows(
+            &live,
+            now,
+            &expect!["     Working checking 5 B; fetching 2 files 2.00 MiB of 8.0"],
+        );
     }
 }
