@@ -6,11 +6,11 @@ use crate::entry::{self, ENTRIES};
 use crate::identity::Identity;
 use crate::install::{check_source, content, put_backup};
 use crate::layout::{self, PARTITION_ALIGN, guid};
-use crate::pointer::{Fields, LETTERS, Pointer};
 use crate::{BlockDevice, Error, GenerationSource, ImageSource, Report, Shortage, image};
 use nos_formats::fat;
 use nos_formats::gpt::{self, Entry, Table};
 use nos_manifest::Image;
+use nos_pointer::{Fields, LETTERS, Pointer};
 
 /// Path of the boot loader: the one that firmware starts without being told.
 const BOOT_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
@@ -213,13 +213,7 @@ fn format_esp(
 ) -> Result<Vec<fat::SectorWrite>, Error> {
     let geometry = fat::Geometry::choose(bytes, sector_size)?;
     let letter = LETTERS[0];
-    let fields = Fields {
-        sequence: 1,
-        current: 1,
-        previous: None,
-        trial: None,
-    };
-    let pointer = Pointer::encode(letter, &fields, sector_size as usize);
+    let pointer = Pointer::encode(letter, &Fields::new(1), sector_size as usize);
     let uki = format!("/{}", entry::uki_path(&entry::hex(&source.uki_digest)));
     let entry_path = format!("/{ENTRIES}/{}", entry::file_name(1, letter));
     let entry = content(source)?.encode(1);

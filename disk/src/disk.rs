@@ -1,14 +1,14 @@
 //! Opening a disk and saying what is on it.
 
 use crate::entry::{self, BootEntry, Content, ENTRIES, KERNELS};
-use crate::facts::{GenerationInfo, ImageInfo};
+use crate::facts::{GenerationInfo, ImageInfo, VerdictInfo};
 use crate::layout::{self, guid};
-use crate::pointer::{Pointer, PointerError};
 use crate::window::Window;
 use crate::{BlockDevice, Error, OpenError};
 use nos_formats::fat::Volume;
 use nos_formats::gpt::{self, Entry, Geometry, GptError, Guid, Table};
 use nos_manifest::Image;
+use nos_pointer::{Fields, Name, Pointer, PointerError, Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -206,15 +206,21 @@ impl State {
 
     /// Whether the pointer's comment can be read and says what its letter says.
     pub(crate) fn pointer_is_whole(&self) -> bool {
-        let current = self.current().map(|entry| entry.number);
+        let home = self.home().map(|entry| entry.number);
         let said = self.pointer.fields.map(|fields| fields.current);
-        said.is_some() && said == current
+        said.is_some() && said == home
+    }
+
+    /// The entry that the pointer names but for a trial that is under way.
+    pub(crate) fn home(&self) -> Option<&BootEntry> {
+        let letter = self.pointer.home();
+        self.entries.iter().find(|entry| entry.letter == letter)
     }
 
     /// The generation that a rollback goes to: the one that the pointer remembers, else the next
     /// older one.
     pub(crate) fn previous(&self) -> Option<u32> {
-        let current = self.current()?.number;
+        let current = self.home()?.number;
         let remembered = self.pointer.fields.and_then(|fields| fields.previous);
         remembered
             .filter(|number| *number != current && self.find(*number).is_some())
@@ -230,7 +236,7 @@ impl State {
     /// The generation that the next boot tries.
     pub(crate) fn trial(&self) -> Option<u32> {
         let trial = self.pointer.fields?.trial?;
-        self.find(trial).map(|entry| entry.number)
+        self.find(trial.name.number).map(|entry| entry.number)
     }
 
     pub(crate) fn find(&self, number: u32) -> Option<&BootEntry> {
@@ -330,7 +336,8 @@ impl State {
     fn generations(&self) -> Vec<GenerationInfo> {
         let current = self.current().map(|entry| entry.number);
         let previous = self.previous();
-        let trial = self.trial();
+        let fields = self.pointer.fields;
+        let trial = fields.and_then(|fields| fields.trial);
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let describe = |entry: &BootEntry| {
             let content = entry.content.clone().unwrap_or_else(|_| Content {
@@ -359,7 +366,11 @@ impl State {
                 number: entry.number,
                 current: current == Some(entry.number),
                 previous: previous == Some(entry.number),
-                trial: trial == Some(entry.number),
+                trial: trial
+                    .filter(|t| t.name.number == entry.number)
+                    .map(|t| t.phase.text()),
+                booted: fields.and_then(|fields| fields.booted) == Some(entry.number),
+                verdict: fields.and_then(|fields| verdict(&fields, entry)),
                 pinned: entry.pinned,
                 entry: entry::file_name(entry.number, entry.letter),
                 new_bytes: new.fold(0u64, |sum, part| sum.saturating_add(part.1)),
@@ -381,6 +392,25 @@ impl State {
         };
         self.entries.iter().map(describe).collect()
     }
+}
+
+/// What the pointer knows of a generation.
+fn verdict(fields: &Fields, entry: &BootEntry) -> Option<VerdictInfo> {
+    let reason = fields.reason.filter(|reason| reason.number == entry.number);
+    let reason = reason.filter(|reason| !reason.text().is_empty());
+    Some(match fields.verdicts.get(entry.letter)? {
+        Verdict::Good => VerdictInfo {
+            good: true,
+            reason: None,
+        },
+        Verdict::Failed(failure) => {
+            let text = reason.as_ref().map_or(failure.text(), Reason::text);
+            VerdictInfo {
+                good: false,
+                reason: Some(text.to_owned()),
+            }
+        }
+    })
 }
 
 /// The device's size in sectors.
@@ -484,7 +514,7 @@ pub(crate) fn read_pointer(
 fn read_entries(window: &Window<'_>, volume: &Volume) -> Result<Vec<BootEntry>, OpenError> {
     let mut entries = Vec::new();
     for file in volume.list(ENTRIES).unwrap_or_default() {
-        let Some((number, letter)) = entry::parse_file_name(&file.name) else {
+        let Some(Name { number, letter }) = Name::parse(&file.name) else {
             continue;
         };
         let path = format!("{ENTRIES}/{}", file.name);

@@ -15,8 +15,8 @@
 //! #nos-image web <root hash> <salt, or -> <data blocks> <hash start block> <bytes>
 //! ```
 
-use crate::pointer::{FORMAT_VERSION, LETTERS};
 use nos_manifest::Image;
+use nos_pointer::{FORMAT_VERSION, Name};
 use std::fmt::Write;
 
 /// Most bytes of a boot entry; more is refused, on both ways.
@@ -54,22 +54,7 @@ pub(crate) struct Content {
 
 /// Name of the boot entry of a generation.
 pub(crate) fn file_name(number: u32, letter: u8) -> String {
-    format!("nos-{number:06}-{}.conf", char::from(letter))
-}
-
-/// Number and letter in a boot entry's name; `None` where it is not one of ours.
-pub(crate) fn parse_file_name(name: &str) -> Option<(u32, u8)> {
-    let name = name.to_ascii_lowercase();
-    let (number, letter) = name
-        .strip_prefix("nos-")?
-        .strip_suffix(".conf")?
-        .split_once('-')?;
-    let letter = match letter.as_bytes() {
-        [letter] if LETTERS.contains(letter) => *letter,
-        _ => return None,
-    };
-    let number: u32 = number.parse().ok()?;
-    (number > 0 && name == file_name(number, letter)).then_some((number, letter))
+    Name { number, letter }.to_string()
 }
 
 /// Path of a kernel image by its digest in hex.
@@ -254,27 +239,6 @@ mod tests {
         let read = Content::parse(text.as_bytes()).unwrap();
         let label = "before the upgrade".into();
         assert_eq!(read, Content { label, ..content() });
-    }
-
-    #[test]
-    fn names_round_trip_and_others_are_not_ours() {
-        assert_eq!(file_name(42, b'b'), "nos-000042-b.conf");
-        for number in [1, 42, 999_999, 1_000_000, u32::MAX] {
-            assert_eq!(
-                parse_file_name(&file_name(number, b'0')),
-                Some((number, b'0'))
-            );
-        }
-        assert_eq!(parse_file_name("NOS-000042-B.CONF"), Some((42, b'b')));
-        for name in [
-            "nos-42-b.conf",
-            "nos-000000-b.conf",
-            "arch.conf",
-            "nos-000001-.conf",
-            "é",
-        ] {
-            assert_eq!(parse_file_name(name), None, "{name}");
-        }
     }
 
     proptest! {

@@ -205,6 +205,12 @@ pub enum Error {
         /// What to do first.
         remedy: &'static str,
     },
+    /// What boots anyway cannot be tried.
+    #[error("generation {number} is the one that boots; there is nothing to try")]
+    TrialOfCurrent {
+        /// Its number.
+        number: u32,
+    },
     /// The generation would not boot.
     #[error(
         "generation {number} would not boot: {why}; choose another, `nos verify` shows which are whole"

@@ -12,8 +12,14 @@ pub struct GenerationInfo {
     pub current: bool,
     /// Whether a rollback goes to it.
     pub previous: bool,
-    /// Whether the next boot tries it once.
-    pub trial: bool,
+    /// How far a trial of it is: `wanted`, and the next boot begins it; `begun`, and the machine
+    /// was reset into it; `started`, and its init has come to life.
+    pub trial: Option<&'static str>,
+    /// Whether init saw the machine run in it last.
+    pub booted: bool,
+    /// What init has found out about it; `None` where it never ran with every service healthy and
+    /// was never tried.
+    pub verdict: Option<VerdictInfo>,
     /// Whether it is pinned: it is not removed until it is unpinned.
     pub pinned: bool,
     /// File name of its boot entry: what `LoaderEntryOneShot` takes.
@@ -34,6 +40,15 @@ pub struct GenerationInfo {
     pub size_bytes: u64,
     /// Why it would not boot, where that can be seen without reading everything.
     pub broken: Option<String>,
+}
+
+/// What init has found out about a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VerdictInfo {
+    /// Whether it has run with every service healthy.
+    pub good: bool,
+    /// Why a trial of it failed.
+    pub reason: Option<String>,
 }
 
 /// One image of a generation.

@@ -4,13 +4,13 @@ use crate::commit::{OnProgress, Overlay, Phase, flush, forget, read_back};
 use crate::create::partition;
 use crate::disk::{Disk, State};
 use crate::entry::{self, Content, ENTRIES};
-use crate::pointer::{Fields, LETTERS, MAX_GENERATIONS, Pointer};
 use crate::{
     BlockDevice, Error, GenerationSource, ImageSource, Progress, Report, Shortage, image, layout,
 };
 use nos_formats::fat::{FatError, Problem};
 use nos_formats::gpt::{Guid, Table};
 use nos_manifest::Image;
+use nos_pointer::{Fields, LETTERS, MAX_GENERATIONS, Name, Phase as TrialPhase, Pointer, Trial};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -122,9 +122,9 @@ impl Disk<'_> {
         for phase in &recovery {
             phase.run(self.device, &mut report)?;
         }
-        let current = state.current().map(|entry| entry.number);
-        let boots = if options.trial {
-            current
+        let home = state.home().map(|entry| entry.number);
+        let boots = if options.trial && home.is_some() {
+            home
         } else {
             Some(plan.number)
         };
@@ -189,33 +189,14 @@ impl Plan {
         let entry_phase = if phases[1].is_empty() { 1 } else { 2 };
         phases[entry_phase].put_all(start, steps.next().unwrap_or_default());
 
-        let current = state.current().map(|entry| entry.number);
-        let sequence = state.pointer.fields.map_or(0, |fields| fields.sequence);
-        let fields = Fields {
-            sequence: sequence.wrapping_add(1),
-            current: if options.trial {
-                current.unwrap_or(number)
-            } else {
-                number
-            },
-            previous: if options.trial {
-                state.previous()
-            } else {
-                current
-            },
-            trial: options.trial.then_some(number),
-        };
-        let boots = if options.trial {
-            state.pointer.letter
-        } else {
-            letter
-        };
         let sector_size = device.sector_size() as usize;
+        let point = |pointer: &Pointer| pointer.to_sector(sector_size).unwrap_or_default();
+        let (forgotten, pointed) = pointers(state, Name { number, letter }, options);
+        if let Some(forgotten) = forgotten {
+            phases[0].put(state.pointer_offset, point(&forgotten));
+        }
         let mut pointer = Phase::default();
-        pointer.put(
-            state.pointer_offset,
-            Pointer::encode(boots, &fields, sector_size),
-        );
+        pointer.put(state.pointer_offset, point(&pointed));
         Ok(Self {
             number,
             copies,
@@ -315,6 +296,46 @@ pub(crate) fn space(error: FatError) -> Error {
     }
 }
 
+/// What the pointer says when a new generation is installed. The first, where there is one, comes
+/// before the generation has a name: it forgets what was known of one that had the same letter.
+fn pointers(state: &State, new: Name, options: InstallOptions) -> (Option<Pointer>, Pointer) {
+    let home = state.home();
+    let number = home.map_or(new.number, |entry| entry.number);
+    let known = state.pointer.fields.unwrap_or(Fields {
+        sequence: 0,
+        ..Fields::new(number)
+    });
+    let mut fields = known.next();
+    fields.verdicts.set(new.letter, None);
+    let forgotten = (fields.verdicts != known.verdicts).then_some(Pointer {
+        letter: state.pointer.letter,
+        fields: Some(fields),
+    });
+    if forgotten.is_some() {
+        fields = fields.next();
+    }
+    let letter = match (options.trial, home) {
+        (true, Some(home)) => {
+            fields.current = home.number;
+            fields.previous = state.previous();
+            fields.trial = Some(Trial {
+                name: new,
+                phase: TrialPhase::Wanted,
+                home: home.letter,
+            });
+            home.letter
+        }
+        _ => {
+            fields.current = new.number;
+            fields.previous = home.map(|entry| entry.number);
+            fields.trial = None;
+            new.letter
+        }
+    };
+    let fields = Some(fields);
+    (forgotten, Pointer { letter, fields })
+}
+
 /// Puts a changed table into three phases: the array not in use, the header, the backup.
 pub(crate) fn put_table(phases: &mut [Phase], table: &mut Table) -> Result<(), Error> {
     table.check()?;
@@ -342,9 +363,10 @@ pub(crate) fn put_backup(phase: &mut Phase, table: &Table) {
 /// The next generation's number and letter.
 fn next_name(state: &State) -> Result<(u32, u8), Error> {
     let mentioned = state.pointer.fields.into_iter().flat_map(|fields| {
-        [Some(fields.current), fields.previous, fields.trial]
-            .into_iter()
-            .flatten()
+        let trial = fields.trial.map(|trial| trial.name.number);
+        let reason = fields.reason.map(|reason| reason.number);
+        let others = [fields.previous, fields.booted, trial, reason];
+        others.into_iter().flatten().chain([fields.current])
     });
     let numbers = state.entries.iter().map(|entry| entry.number);
     let newest = numbers.chain(mentioned).max().unwrap_or(0);

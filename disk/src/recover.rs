@@ -4,10 +4,10 @@ use crate::commit::Phase;
 use crate::disk::{BackupTable, State, geometry};
 use crate::grow::StateSize;
 use crate::install::{put_backup, put_table};
-use crate::pointer::{Fields, Pointer};
 use crate::{BlockDevice, Error, entry};
 use nos_formats::fat::{Changes, Problem};
 use nos_formats::gpt;
+use nos_pointer::{Fields, Pointer};
 
 impl State {
     /// The disk with everything put right that can be without knowing more than it says itself,
@@ -104,10 +104,8 @@ impl State {
     /// What the pointer's comment says where nothing is known of the past.
     pub(crate) fn first_fields(&self, current: u32) -> Fields {
         Fields {
-            sequence: 1,
-            current,
             previous: self.older_than(current),
-            trial: None,
+            ..Fields::new(current)
         }
     }
 

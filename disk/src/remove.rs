@@ -104,13 +104,19 @@ impl State {
             .map(|entry| (entry.number, Protection::Boots));
         let trial = self.trial().map(|number| (number, Protection::OnTrial));
         let previous = self.previous().map(|number| (number, Protection::Previous));
+        // What a machine returns to from a trial, and what it is known to run in.
+        let home = self.home().map(|entry| (entry.number, Protection::Boots));
+        let booted = self.pointer.fields.and_then(|fields| fields.booted);
+        let booted = booted.map(|number| (number, Protection::Previous));
         let pinned = self.entries.iter().filter(|entry| entry.pinned);
         let pinned = pinned.map(|entry| (entry.number, Protection::Pinned));
         current
             .into_iter()
+            .chain(home)
             .chain(trial)
             .chain(pinned)
             .chain(previous)
+            .chain(booted)
             .collect()
     }
 }
@@ -121,7 +127,7 @@ pub(crate) enum Protection {
     Boots,
     OnTrial,
     Pinned,
-    /// The one that a rollback goes to: it may be removed by its number.
+    /// The one that a rollback goes to, or that ran last: it may be removed by its number.
     Previous,
 }
 

@@ -3,10 +3,10 @@
 use crate::commit::{Phase, forget};
 use crate::disk::{Disk, POINTER, State, Tables, read_pointer};
 use crate::layout::guid;
-use crate::pointer::Pointer;
 use crate::verify::VerifyReport;
 use crate::{BlockDevice, Error, OpenError, Report};
 use nos_formats::fat::{self, Volume};
+use nos_pointer::Pointer;
 
 /// Makes a disk whole as far as it says itself how: either partition table from the other, the
 /// boot sector of a FAT32 from its copy, a lost pointer (the newest whole generation boots then, as

@@ -2,8 +2,8 @@
 
 use crate::commit::Phase;
 use crate::disk::Disk;
-use crate::pointer::{Fields, Pointer};
 use crate::{Error, Report};
+use nos_pointer::{Fields, Name, Phase as TrialPhase, Pointer, Trial};
 
 impl Disk<'_> {
     /// Lets generation `number` boot from now on. Writes one sector and allocates nothing.
@@ -37,17 +37,28 @@ impl Disk<'_> {
     /// not; the pointer stays where it is. Writes one sector.
     ///
     /// # Errors
-    /// [`Error::NoGeneration`]; [`Error::Broken`] where it would not boot; [`Error::Io`].
+    /// [`Error::NoGeneration`]; [`Error::TrialOfCurrent`]; [`Error::Broken`] where it would not
+    /// boot; [`Error::Io`].
     pub fn set_trial(&mut self, number: Option<u32>) -> Result<Report, Error> {
         self.refresh()?;
-        if let Some(number) = number {
-            self.require_whole(number)?;
-        }
-        let current = self.current().ok_or(Error::NoGeneration {
+        let home = self.state.home().ok_or(Error::NoGeneration {
             number: 0,
             nearest: None,
         })?;
-        self.point_at(current, self.state.previous(), number)
+        let (home, current) = (home.letter, home.number);
+        let trial = match number {
+            Some(number) if number == current => return Err(Error::TrialOfCurrent { number }),
+            Some(number) => Some(Trial {
+                name: Name {
+                    number,
+                    letter: self.require_whole(number)?,
+                },
+                phase: TrialPhase::Wanted,
+                home,
+            }),
+            None => None,
+        };
+        self.point_at(current, self.state.previous(), trial)
     }
 
     fn require_whole(&self, number: u32) -> Result<u8, Error> {
@@ -62,19 +73,18 @@ impl Disk<'_> {
         &mut self,
         current: u32,
         previous: Option<u32>,
-        trial: Option<u32>,
+        trial: Option<Trial>,
     ) -> Result<Report, Error> {
         let letter = self.require_whole(current)?;
-        let sequence = self
-            .state
-            .pointer
-            .fields
-            .map_or(0, |fields| fields.sequence);
+        let fields = match self.state.pointer.fields {
+            Some(fields) => fields.next(),
+            None => Fields::new(current),
+        };
         let fields = Fields {
-            sequence: sequence.wrapping_add(1),
             current,
             previous,
             trial,
+            ..fields
         };
         let sector_size = self.device.sector_size() as usize;
         let mut phase = Phase::default();

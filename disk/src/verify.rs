@@ -247,7 +247,7 @@ impl Disk<'_> {
     fn verify_pointer(&self, report: &mut VerifyReport) {
         let state = &self.state;
         let mut wrong = |what: &str| report.findings.push(Finding::Pointer { what: what.into() });
-        match (state.current(), state.pointer.fields) {
+        match (state.home(), state.pointer.fields) {
             (None, _) => wrong("it names a generation that is not there; the newest one boots"),
             (Some(entry), Some(fields)) if entry.number != fields.current => {
                 wrong("its letter and its comment name different generations; the letter counts");

@@ -140,14 +140,14 @@ fn a_trial_leaves_the_pointer() {
     let report = disk.install(&second().source(), trial, &mut quiet).unwrap();
     assert_eq!((report.number, disk.current()), (2, Some(1)));
     let generations = disk.generations();
-    assert!(generations[1].trial && !generations[1].current);
+    assert!(generations[1].trial == Some("wanted") && !generations[1].current);
     let error = disk.remove(2).unwrap_err();
     assert!(
         matches!(error, Error::Protected { number: 2, .. }),
         "{error}"
     );
     assert_eq!(disk.set_trial(None).unwrap().sectors_written, 1);
-    assert!(!disk.generations()[1].trial);
+    assert_eq!(disk.generations()[1].trial, None);
     disk.switch(2).unwrap();
     assert_eq!(disk.current(), Some(2));
 }

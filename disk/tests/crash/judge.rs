@@ -3,7 +3,7 @@
 use crate::common::*;
 use crate::firmware::{self, Booted};
 use crate::replay::{self, Crash, Visited};
-use nos_disk::{Disk, Finding, GenerationInfo, MemoryDevice, Operation, RecordingDevice};
+use nos_disk::{Disk, Finding, GenerationInfo, MemoryDevice, Operation, Pointer, RecordingDevice};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 
@@ -24,6 +24,7 @@ pub(crate) struct Case {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Expected {
     booted: Booted,
+    pointer: Pointer,
     generations: Vec<GenerationInfo>,
 }
 
@@ -32,10 +33,11 @@ impl Expected {
         let mut device = device.clone();
         let sector_size = device.sector_size_usize();
         let booted = firmware::boot(device.bytes_mut(), sector_size).unwrap();
-        let generations = Disk::open(&mut device).unwrap().generations();
+        let disk = Disk::open(&mut device).unwrap();
         Self {
             booted,
-            generations,
+            pointer: *disk.pointer(),
+            generations: disk.generations(),
         }
     }
 }
@@ -301,7 +303,7 @@ impl<'a> Judge<'a> {
         }
         let listed = |number: &u32| generations.iter().any(|g| g.number == *number);
         if let Some(fields) = opened.pointer().fields {
-            let named = [Some(fields.current), fields.trial];
+            let named = [Some(fields.current), fields.trial.map(|t| t.name.number)];
             if let Some(number) = named.iter().flatten().find(|number| !listed(number)) {
                 return Err(format!(
                     "the pointer names generation {number}, which is not there"
@@ -311,6 +313,9 @@ impl<'a> Judge<'a> {
         let leftovers = || opened.has_leftovers().map_err(|error| error.to_string());
         if crash.returned && leftovers()? {
             return Err("the command has returned and left something behind".into());
+        }
+        if crash.returned && *opened.pointer() != self.case.new.pointer {
+            return Err("the command has returned and the pointer says something else".into());
         }
         if crash.returned && generations != self.case.new.generations {
             return Err(format!(

@@ -10,12 +10,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod firmware;
+mod inside;
 mod judge;
 mod replay;
 
 use common::*;
 use judge::{Case, Judge};
-use nos_disk::{Disk, InstallOptions, MemoryDevice, Operation, RecordingDevice};
+use nos_disk::{BlockDevice, Disk, InstallOptions, MemoryDevice, Operation, RecordingDevice};
 
 const SECTOR_SIZES: [u32; 2] = [512, 4096];
 
@@ -45,7 +46,12 @@ fn systems() -> Vec<System> {
         .collect()
 }
 
-type Change = Box<dyn Fn(&mut Disk<'_>)>;
+type Change = Box<dyn Fn(&mut dyn BlockDevice)>;
+
+/// A change that is made from outside.
+fn outside(change: impl Fn(&mut Disk<'_>) + 'static) -> Change {
+    Box::new(move |device| change(&mut Disk::open(device).unwrap()))
+}
 
 /// Every command, with a disk that it is applied to.
 fn commands(sector_size: u32) -> Vec<(&'static str, MemoryDevice, Change)> {
@@ -66,13 +72,13 @@ fn commands(sector_size: u32) -> Vec<(&'static str, MemoryDevice, Change)> {
         device
     };
     let add = |system: usize, trial: bool| -> Change {
-        Box::new(move |disk| {
+        outside(move |disk| {
             let system = systems()[system].clone();
             disk.install(&system.source(), InstallOptions { trial }, &mut quiet)
                 .unwrap();
         })
     };
-    vec![
+    let mut commands = vec![
         ("install", two(), add(2, false)),
         ("install-trial", two(), add(2, true)),
         ("install-known-system", two(), add(0, false)),
@@ -80,31 +86,33 @@ fn commands(sector_size: u32) -> Vec<(&'static str, MemoryDevice, Change)> {
         (
             "switch",
             two(),
-            Box::new(|disk| drop(disk.switch(1).unwrap())),
+            outside(|disk| drop(disk.switch(1).unwrap())),
         ),
         (
             "rollback",
             four(),
-            Box::new(|disk| drop(disk.rollback().unwrap())),
+            outside(|disk| drop(disk.rollback().unwrap())),
         ),
         (
             "trial",
             two(),
-            Box::new(|disk| drop(disk.set_trial(Some(1)).unwrap())),
+            outside(|disk| drop(disk.set_trial(Some(1)).unwrap())),
         ),
         (
             "remove",
             two(),
-            Box::new(|disk| drop(disk.remove(1).unwrap())),
+            outside(|disk| drop(disk.remove(1).unwrap())),
         ),
-        ("gc", four(), Box::new(|disk| drop(disk.gc(1).unwrap()))),
-    ]
+        ("gc", four(), outside(|disk| drop(disk.gc(1).unwrap()))),
+    ];
+    commands.extend(inside::commands(&two()));
+    commands
 }
 
 /// Applies a change and gives what it did to the device.
 fn record(device: &MemoryDevice, change: &Change) -> (MemoryDevice, Vec<Operation>) {
     let mut recording = RecordingDevice::new(device.clone());
-    change(&mut Disk::open(&mut recording).unwrap());
+    change(&mut recording);
     recording.into_parts()
 }
 
@@ -187,12 +195,7 @@ fn with_two_phases_swapped_the_proof_fails() {
 #[test]
 fn a_device_that_fails_at_any_write_loses_nothing() {
     for (name, before, change) in failing_commands(512) {
-        let (_, operations) = record(
-            &before,
-            &(Box::new(move |disk: &mut Disk<'_>| {
-                change(disk).unwrap();
-            }) as Change),
-        );
+        let (_, operations) = record(&before, &outside(move |disk| change(disk).unwrap()));
         let (_, _, change) = failing_commands(512)
             .into_iter()
             .find(|c| c.0 == name)

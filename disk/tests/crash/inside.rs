@@ -1,0 +1,101 @@
+//! The pointer as init rewrites it from inside of the machine, by the code that init runs.
+
+use crate::Change;
+use nos_disk::{BlockDevice, Disk, Failure, MemoryDevice, Pointer, Verdict};
+use nos_pointer::{Medium, Name, Record};
+use std::io;
+
+/// The EFI system partition of a device.
+struct Partition<'d> {
+    device: &'d mut dyn BlockDevice,
+    start: u64,
+}
+
+impl Medium for Partition<'_> {
+    type Error = io::Error;
+
+    fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.device.read_at(self.start + offset, buffer)
+    }
+
+    fn write_through(&mut self, offset: u64, sector: &[u8]) -> io::Result<()> {
+        self.device.write_at(self.start + offset, sector)?;
+        self.device.flush()
+    }
+}
+
+/// Rewrites the pointer as init does.
+fn rewrite(device: &mut dyn BlockDevice, change: impl Fn(&Pointer) -> Option<Pointer>) {
+    let sector_size = device.sector_size();
+    let esp = {
+        let disk = Disk::open(device).unwrap();
+        let (_, esp) = disk.table().numbered().next().unwrap();
+        esp.first_lba
+    };
+    let mut partition = Partition {
+        device,
+        start: esp * u64::from(sector_size),
+    };
+    let mut record = Record::open(&mut partition, sector_size as usize).unwrap();
+    let pointer = change(record.pointer()).unwrap();
+    record.write(&mut partition, pointer).unwrap();
+}
+
+type Step = fn(&Pointer) -> Option<Pointer>;
+
+/// What init may do to the pointer, each with what came before it. Generation 2 boots and 1 is
+/// tried.
+const STEPS: [(&str, &[Step], Step); 9] = [
+    ("trial begun", &[], |p| p.begun(false)),
+    ("trial begun, flipped", &[], |p| p.begun(true)),
+    ("trial started", &[|p| p.begun(false)], Pointer::started),
+    (
+        "trial started, flipped",
+        &[|p| p.begun(true)],
+        Pointer::started,
+    ),
+    (
+        "verdict good",
+        &[|p| p.begun(false), Pointer::started],
+        |p| p.judged(Verdict::Good, ""),
+    ),
+    (
+        "verdict good, flipped",
+        &[|p| p.begun(true), Pointer::started],
+        |p| p.judged(Verdict::Good, ""),
+    ),
+    (
+        "verdict failed",
+        &[|p| p.begun(false), Pointer::started],
+        |p| {
+            p.judged(
+                Verdict::Failed(Failure::Unhealthy),
+                "service web: no answer",
+            )
+        },
+    ),
+    (
+        "verdict failed, flipped",
+        &[|p| p.begun(true), Pointer::started],
+        |p| p.judged(Verdict::Failed(Failure::Silent), Failure::Silent.text()),
+    ),
+    ("seen healthy", &[], |p| {
+        let (number, letter) = (2, p.letter);
+        p.seen(Name { number, letter }, true)
+    }),
+];
+
+/// Everything that init may do to the pointer, with a disk that it is done to.
+pub(crate) fn commands(two: &MemoryDevice) -> Vec<(&'static str, MemoryDevice, Change)> {
+    let mut wanted = two.clone();
+    Disk::open(&mut wanted).unwrap().set_trial(Some(1)).unwrap();
+    let prepared = STEPS.map(|(name, before, step)| {
+        let mut device = wanted.clone();
+        for step in before {
+            rewrite(&mut device, step);
+        }
+        let change: Change = Box::new(move |device| rewrite(device, step));
+        (name, device, change)
+    });
+    prepared.into()
+}
