@@ -7,7 +7,7 @@
 //! auto-entries no
 //! default nos-*-b.conf
 //! #nos format=1 sequence=00000000000000000042 current=0000000042 previous=0000000041 booted=0000000042 check=5d1a77c3
-//! #nos trial=0000000043-c-w-b verdicts=gg----------------------------------
+//! #nos trial=0000000043-c-w-b stray=- verdicts=gg----------------------------------
 //! #nos reason=0000000000 (text, spaces)
 //! #(spaces to the end of the sector)
 //! ```
@@ -37,7 +37,7 @@ pub const MAX_GENERATIONS: usize = LETTERS.len();
 pub const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// Longest reason that is kept, in bytes.
-pub const REASON_BYTES: usize = 160;
+pub const REASON_BYTES: usize = 144;
 
 const HEAD: &str = "\
 # nOs: which generation boots. Rewritten in place by `nos`: do not edit.
@@ -49,6 +49,7 @@ const DEFAULT: &str = "default nos-*-";
 const FIELDS: &str = "#nos format=";
 const TRIAL: &str = "#nos trial=";
 const REASON: &str = "#nos reason=";
+const NOT_STRAY: u8 = b'-';
 
 /// A generation by what its boot entry is called: `nos-000042-b.conf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +108,9 @@ pub struct Fields {
     pub booted: Option<u32>,
     /// The generation that is to be tried once, and how far that is.
     pub trial: Option<Trial>,
+    /// The letter of the generation for which the machine was restarted because an EFI variable
+    /// had made another one boot, and which has not booted since.
+    pub stray: Option<u8>,
     /// What is known of each generation, by letter.
     pub verdicts: Verdicts,
     /// Why the last generation that failed did.
@@ -127,10 +131,9 @@ impl Reason {
     pub fn new(number: u32, text: &str) -> Self {
         let mut kept = [b' '; REASON_BYTES];
         for (place, c) in kept.iter_mut().zip(text.trim().chars()) {
-            *place = match u8::try_from(c) {
-                Ok(byte @ b' '..=b'~') => byte,
-                _ => b'?',
-            };
+            let byte = u8::try_from(c).unwrap_or(b'?');
+            let is_plain = (b' '..=b'~').contains(&byte);
+            *place = if is_plain { byte } else { b'?' };
         }
         Self { number, text: kept }
     }
@@ -164,6 +167,7 @@ impl Fields {
             previous: None,
             booted: None,
             trial: None,
+            stray: None,
             verdicts: Verdicts::default(),
             reason: None,
         }
@@ -200,6 +204,8 @@ impl Pointer {
         text.extend_from_slice(b"00000000\n");
         text.extend_from_slice(TRIAL.as_bytes());
         text.extend_from_slice(trial.as_bytes());
+        text.extend_from_slice(b" stray=");
+        text.push(fields.stray.unwrap_or(NOT_STRAY));
         text.extend_from_slice(b" verdicts=");
         text.extend_from_slice(&fields.verdicts.encode());
         text.push(b'\n');
@@ -281,6 +287,7 @@ impl Fields {
         let generation = |name| field(name)?.parse::<u32>().ok();
         let optional = |number: u32| (number != 0).then_some(number);
         let (trial, verdicts) = trial.split_once(" verdicts=")?;
+        let (trial, stray) = trial.split_once(" stray=")?;
         let (number, text) = reason.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
         Some(Self {
@@ -289,6 +296,7 @@ impl Fields {
             previous: optional(generation("previous")?),
             booted: optional(generation("booted")?),
             trial: Trial::parse(trial),
+            stray: only_letter(stray),
             verdicts: Verdicts::parse(verdicts)?,
             reason: (number != 0).then(|| Reason::new(number, text)),
         })

@@ -280,6 +280,15 @@ impl Pointer {
         })
     }
 
+    /// Another generation than the pointer's was booted, by an EFI variable that is gone now, and
+    /// the machine is restarted. `None` where it was for the same reason before: firmware that
+    /// brings variables back must not make a machine restart for ever.
+    pub fn astray(&self) -> Option<Self> {
+        let before = self.fields?.stray;
+        let change = |fields: &mut Fields| fields.stray = Some(self.letter);
+        (before != Some(self.letter)).then(|| self.with(self.letter, change))?
+    }
+
     /// A generation runs, and every service of it is healthy if `good`. `None` where the pointer
     /// says so already, so that a machine that is started day by day writes nothing.
     pub fn seen(&self, name: Name, good: bool) -> Option<Self> {
@@ -288,10 +297,14 @@ impl Pointer {
         if good {
             verdicts.set(name.letter, Some(Verdict::Good));
         }
-        if fields.booted == Some(name.number) && verdicts == fields.verdicts {
+        let arrived = name.letter == self.letter && fields.stray.is_some();
+        if fields.booted == Some(name.number) && verdicts == fields.verdicts && !arrived {
             return None;
         }
         self.with(self.letter, |fields| {
+            if arrived {
+                fields.stray = None;
+            }
             fields.booted = Some(name.number);
             fields.verdicts = verdicts;
         })

@@ -22,6 +22,7 @@ fn full() -> Fields {
             phase: Phase::Begun,
             home: b'b',
         }),
+        stray: Some(b'z'),
         verdicts,
         reason: Some(Reason::new(39, " service w\u{fc}b is\nnot healthy ")),
     }
@@ -43,8 +44,8 @@ fn bytes_are_pinned() {
         editor no
         auto-entries no
         default nos-*-b.conf
-        #nos format=1 sequence=00000000000000000042 current=0000000042 previous=0000000041 booted=0000000042 check=029c0ffa
-        #nos trial=0000000043-c-b-b verdicts=g-p---------------------------------
+        #nos format=1 sequence=00000000000000000042 current=0000000042 previous=0000000041 booted=0000000042 check=04c2fa88
+        #nos trial=0000000043-c-b-b stray=z verdicts=g-p---------------------------------
         #nos reason=0000000039 service w?b is?not healthy
         #"#]].assert_eq(&lines.join("\n"));
 }
@@ -111,8 +112,9 @@ pub(crate) fn any_fields() -> impl Strategy<Value = Fields> {
         proptest::option::of(trial),
         proptest::collection::vec((0usize..36, verdict), 0..36),
         proptest::option::of((1u32.., "\\PC{0,200}")),
+        proptest::option::of(0usize..36),
     )
-        .prop_map(|(numbers, trial, known, reason)| {
+        .prop_map(|(numbers, trial, known, reason, stray)| {
             let mut verdicts = Verdicts::default();
             for (letter, verdict) in known {
                 verdicts.set(LETTERS[letter], Some(verdict));
@@ -123,6 +125,7 @@ pub(crate) fn any_fields() -> impl Strategy<Value = Fields> {
                 previous: numbers.2,
                 booted: numbers.3,
                 trial,
+                stray: stray.map(|letter| LETTERS[letter]),
                 verdicts,
                 reason: reason.map(|(number, text)| Reason::new(number, &text)),
             }

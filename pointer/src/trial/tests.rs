@@ -64,10 +64,7 @@ struct Cut;
 impl Machine {
     fn write(&mut self, pointer: Option<Pointer>) -> Result<(), Cut> {
         if let Some(left) = &mut self.writes_left {
-            *left = left.checked_sub(1).ok_or_else(|| {
-                // The power comes back.
-                Cut
-            })?;
+            *left = left.checked_sub(1).ok_or(Cut)?;
         }
         self.pointer = pointer.unwrap();
         Ok(())
@@ -228,6 +225,20 @@ fn what_is_known_is_written_once() {
         ..pointer
     };
     assert_eq!(torn.seen(OLD, true), None);
+}
+
+#[test]
+fn a_machine_is_put_right_once() {
+    let pointer = Pointer {
+        letter: NEW.letter,
+        fields: Some(Fields::new(3)),
+    };
+    let astray = pointer.astray().unwrap();
+    assert_eq!(astray.astray(), None);
+    assert_eq!(astray.seen(OLD, true).unwrap().astray(), None);
+    let arrived = astray.seen(NEW, true).unwrap();
+    assert!(arrived.astray().is_some());
+    assert_eq!(arrived.seen(NEW, true), None);
 }
 
 #[test]
