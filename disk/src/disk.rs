@@ -5,7 +5,7 @@ use crate::facts::{GenerationInfo, ImageInfo, VerdictInfo};
 use crate::layout::{self, guid};
 use crate::window::Window;
 use crate::{BlockDevice, Error, OpenError};
-use nos_formats::fat::Volume;
+use nos_formats::fat::{FatError, Volume};
 use nos_formats::gpt::{self, Entry, Geometry, GptError, Guid, Table};
 use nos_manifest::Image;
 use nos_pointer::{Fields, Name, Pointer, PointerError, Reason, Verdict};
@@ -493,7 +493,10 @@ pub(crate) fn read_pointer(
     }
     let bytes = volume
         .read_file(window, POINTER, 64 << 10)
-        .map_err(|e| bad(e.to_string()))?;
+        .map_err(|error| match error {
+            FatError::Read { .. } => OpenError::Esp(error),
+            other => bad(other.to_string()),
+        })?;
     let pointer = match Pointer::parse(&bytes) {
         Ok(pointer) => pointer,
         Err(PointerError::NotOurs) => {

@@ -45,8 +45,9 @@ impl State {
     /// became larger, the state partition's size.
     ///
     /// A table that is lost needs no flush between its array and its header, since the other is
-    /// whole all the time. A backup that moves must be there before the primary names it: a tear
-    /// of the primary's header would otherwise leave nothing to restore it from.
+    /// whole all the time. Where both are changed the backup goes first, for as long as it is
+    /// written the primary is whole: so a backup that moves is there before a tear of the primary's
+    /// header could need it.
     fn mend_tables(
         &mut self,
         device: &dyn BlockDevice,
@@ -72,11 +73,11 @@ impl State {
             if lost || moves {
                 phases[usize::from(moves)].put(sector, self.table.encode_primary());
             }
-            if !good && !moves {
+            if !good {
                 put_backup(&mut phases[2], &self.table);
             }
         }
-        if moves {
+        if moves || (changes && !lost) {
             phases[2] = Phase::default();
             put_backup(&mut phases[0], &self.table);
         }

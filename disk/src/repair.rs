@@ -2,10 +2,11 @@
 
 use crate::commit::{Phase, forget};
 use crate::disk::{Disk, POINTER, State, Tables, read_pointer};
+use crate::entry::{self, ENTRIES, MAX_ENTRY_BYTES};
 use crate::layout::guid;
 use crate::verify::VerifyReport;
 use crate::{BlockDevice, Error, OpenError, Report};
-use nos_formats::fat::{self, Volume};
+use nos_formats::fat::{self, FatError, Volume};
 use nos_pointer::Pointer;
 
 /// Makes a disk whole as far as it says itself how: either partition table from the other, the
@@ -80,9 +81,19 @@ fn lost_pointer(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
         Ok(_) => OpenError::Pointer {
             what: "names a generation that is not there".into(),
         },
-        Err(error @ OpenError::NewerFormat { .. }) => return Err(error.into()),
+        // A medium that does not answer is no reason to let something else boot.
+        Err(error @ (OpenError::NewerFormat { .. } | OpenError::Esp(FatError::Read { .. }))) => {
+            return Err(error.into());
+        }
         Err(error) => error,
     };
+    for entry in &state.entries {
+        let path = format!("{ENTRIES}/{}", entry::file_name(entry.number, entry.letter));
+        let read = state.volume.read_file(&window, &path, MAX_ENTRY_BYTES);
+        if let Err(error @ FatError::Read { .. }) = read {
+            return Err(OpenError::Esp(error).into());
+        }
+    }
     // Somebody else's disk has neither.
     let has_image = state
         .table

@@ -183,3 +183,17 @@ pub fn everything_is_clean(device: &mut MemoryDevice) {
     let report = Disk::open(device).unwrap().verify(&mut quiet).unwrap();
     assert_eq!(report.findings, []);
 }
+
+/// Systems by number − 1. Each has an image of its own and one that all share.
+pub fn systems() -> Vec<System> {
+    let shared = image("shared", 100, 3);
+    (1..=4)
+        .map(|n| {
+            system(
+                n,
+                5000,
+                vec![image("own", n, 2 + n as usize), shared.clone()],
+            )
+        })
+        .collect()
+}

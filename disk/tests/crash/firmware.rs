@@ -2,14 +2,16 @@
 //! systemd-boot, written from their sources' behaviour and sharing no code with `nos`. Partition
 //! tables are read here byte by byte, the file system by the `fatfs` crate.
 
+use crate::cow::CowDevice;
 use fatfs::{FileSystem, FsOptions};
+use nos_disk::BlockDevice;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::LazyLock;
 
 /// What a machine started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Booted {
     /// File name of the boot entry.
     pub(crate) entry: String,
@@ -17,26 +19,28 @@ pub(crate) struct Booted {
     pub(crate) uki: [u8; 32],
     /// Byte ranges of partitions by PARTUUID as stored, from the primary table: where Linux looks.
     pub(crate) partitions: BTreeMap<[u8; 16], (u64, u64)>,
+    /// Whether the primary table was good, before the firmware repaired anything.
+    pub(crate) had_primary: bool,
     /// Names of all entries that the menu offers, newest first.
     pub(crate) menu: Vec<String>,
 }
 
 /// Switches the machine on. Firmware may repair partition tables, as EDK2 does.
-pub(crate) fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String> {
-    let partitions = partitions(disk, sector_size)?;
+pub(crate) fn boot(disk: &mut CowDevice) -> Result<Booted, String> {
+    let had_primary = is_valid(disk, 1);
+    let partitions = partitions(disk)?;
     let esp = partitions
         .iter()
         .find(|p| p.type_guid == ESP)
         .ok_or("firmware finds no EFI system partition")?;
-    let esp = &disk[esp.start as usize..esp.end as usize];
-    let files = FileSystem::new(
-        View {
-            bytes: esp,
-            position: 0,
-        },
-        FsOptions::new(),
-    )
-    .map_err(|error| format!("firmware cannot mount the EFI system partition: {error}"))?;
+    let view = View {
+        disk,
+        start: esp.start,
+        end: esp.end,
+        position: esp.start,
+    };
+    let files = FileSystem::new(view, FsOptions::new())
+        .map_err(|error| format!("firmware cannot mount the EFI system partition: {error}"))?;
     let root = files.root_dir();
     let read = |path: &str| -> Result<Vec<u8>, String> {
         let mut bytes = Vec::new();
@@ -80,7 +84,8 @@ pub(crate) fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String
         }
     }
     menu.sort_by_key(|entry| std::cmp::Reverse(entry.0));
-    let config = read("loader/loader.conf")?;
+    // Without its file the boot loader takes the newest entry.
+    let config = read("loader/loader.conf").unwrap_or_default();
     let default = lines(&config)
         .into_iter()
         .rev()
@@ -99,6 +104,7 @@ pub(crate) fn boot(disk: &mut [u8], sector_size: usize) -> Result<Booted, String
             .iter()
             .map(|p| (p.guid, (p.start, p.end)))
             .collect(),
+        had_primary,
         menu: menu.iter().map(|entry| entry.1.clone()).collect(),
     })
 }
@@ -115,62 +121,71 @@ const ESP: [u8; 16] = [
 ];
 
 /// The primary table's partitions, after EDK2 repaired what it repairs.
-fn partitions(disk: &mut [u8], sector: usize) -> Result<Vec<Partition>, String> {
-    let protective = (0..4).any(|record| disk[446 + record * 16 + 4] == 0xEE);
+fn partitions(disk: &mut CowDevice) -> Result<Vec<Partition>, String> {
+    let sector = u64::from(disk.sector_size());
+    let mbr = disk.bytes(0, 512);
+    let protective = (0..4).any(|record| mbr[446 + record * 16 + 4] == 0xEE);
     if !protective {
         return Err("sector 0 is no protective MBR".into());
     }
-    let last = (disk.len() / sector - 1) as u64;
-    if !is_valid(disk, sector, 1) {
-        if !is_valid(disk, sector, last) {
+    let last = disk.size_bytes() / sector - 1;
+    if !is_valid(disk, 1) {
+        if !is_valid(disk, last) {
             return Err("neither partition table is valid".into());
         }
-        restore(disk, sector, last);
+        restore(disk, last);
     } else {
-        let alternate = u64_at(disk, sector + 32);
-        if !is_valid(disk, sector, alternate) {
-            restore(disk, sector, 1);
+        let alternate = u64_at(&disk.bytes(sector, 92), 32);
+        if !is_valid(disk, alternate) {
+            restore(disk, 1);
         }
     }
-    if !is_valid(disk, sector, 1) {
+    if !is_valid(disk, 1) {
         return Err("the primary table could not be restored".into());
     }
-    let array = u64_at(disk, sector + 72) as usize * sector;
-    let entries = disk[array..array + 128 * 128].chunks(128);
-    Ok(entries
+    let array = u64_at(&disk.bytes(sector, 92), 72) * sector;
+    let array = disk.bytes(array, 128 * 128);
+    Ok(array
+        .chunks(128)
         .filter(|entry| entry[..16] != [0; 16])
         .map(|entry| Partition {
             type_guid: entry[..16].try_into().unwrap(),
             guid: entry[16..32].try_into().unwrap(),
-            start: u64_at(entry, 32) * sector as u64,
-            end: (u64_at(entry, 40) + 1) * sector as u64,
+            start: u64_at(entry, 32) * sector,
+            end: (u64_at(entry, 40) + 1) * sector,
         })
         .collect())
 }
 
+/// Bytes of the disk where it has them.
+fn bytes(disk: &CowDevice, lba: u64, length: usize) -> Option<Vec<u8>> {
+    let offset = lba.checked_mul(u64::from(disk.sector_size()))?;
+    let end = offset.checked_add(length as u64)?;
+    (end <= disk.size_bytes()).then(|| disk.bytes(offset, length))
+}
+
 /// Header and array have the checksums that they say, and the header is where it says.
-fn is_valid(disk: &[u8], sector: usize, lba: u64) -> bool {
-    let Some(header) = disk.get(lba as usize * sector..(lba as usize + 1) * sector) else {
+fn is_valid(disk: &CowDevice, lba: u64) -> bool {
+    let sector = disk.sector_size() as usize;
+    let Some(header) = bytes(disk, lba, sector) else {
         return false;
     };
-    let size = u32_at(header, 12) as usize;
-    if &header[..8] != b"EFI PART" || !(92..=sector).contains(&size) || u64_at(header, 24) != lba {
+    let size = u32_at(&header, 12) as usize;
+    if &header[..8] != b"EFI PART" || !(92..=sector).contains(&size) || u64_at(&header, 24) != lba {
         return false;
     }
     let mut bare = header[..size].to_vec();
     bare[16..20].fill(0);
-    let array = u64_at(header, 72) as usize * sector;
-    crc(&bare) == u32_at(header, 16)
-        && disk
-            .get(array..array + 128 * 128)
-            .is_some_and(|array| crc(array) == u32_at(header, 88))
+    crc(&bare) == u32_at(&header, 16)
+        && bytes(disk, u64_at(&header, 72), 128 * 128)
+            .is_some_and(|array| crc(&array) == u32_at(&header, 88))
 }
 
 /// EDK2's repair: the valid header at `from` makes the other, its array at the standard place.
-fn restore(disk: &mut [u8], sector: usize, from: u64) {
-    let mut header = disk[from as usize * sector..(from as usize + 1) * sector].to_vec();
-    let source = u64_at(&header, 72) as usize * sector;
-    let array = disk[source..source + 128 * 128].to_vec();
+fn restore(disk: &mut CowDevice, from: u64) {
+    let sector = u64::from(disk.sector_size());
+    let mut header = disk.bytes(from * sector, sector as usize);
+    let array = disk.bytes(u64_at(&header, 72) * sector, 128 * 128);
     let to = u64_at(&header, 32);
     let place = if from == 1 {
         u64_at(&header, 48) + 1
@@ -183,8 +198,8 @@ fn restore(disk: &mut [u8], sector: usize, from: u64) {
     header[16..20].fill(0);
     let sum = crc(&header[..u32_at(&header, 12) as usize]);
     header[16..20].copy_from_slice(&sum.to_le_bytes());
-    disk[to as usize * sector..(to as usize + 1) * sector].copy_from_slice(&header);
-    disk[place as usize * sector..][..array.len()].copy_from_slice(&array);
+    disk.write_at(to * sector, &header).unwrap();
+    disk.write_at(place * sector, &array).unwrap();
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -232,17 +247,20 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Bytes as a file that cannot be written.
+/// A part of the disk as a file that cannot be written.
 struct View<'a> {
-    bytes: &'a [u8],
+    disk: &'a CowDevice,
+    start: u64,
+    end: u64,
     position: u64,
 }
 
 impl Read for View<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let rest = self.bytes.get(self.position as usize..).unwrap_or(&[]);
-        let length = rest.len().min(buf.len());
-        buf[..length].copy_from_slice(&rest[..length]);
+        let length = buf
+            .len()
+            .min(self.end.saturating_sub(self.position) as usize);
+        self.disk.read_at(self.position, &mut buf[..length])?;
         self.position += length as u64;
         Ok(length)
     }
@@ -261,10 +279,10 @@ impl Write for View<'_> {
 impl Seek for View<'_> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         self.position = match to {
-            SeekFrom::Start(offset) => offset,
+            SeekFrom::Start(offset) => self.start + offset,
             SeekFrom::Current(offset) => self.position.saturating_add_signed(offset),
-            SeekFrom::End(offset) => (self.bytes.len() as u64).saturating_add_signed(offset),
+            SeekFrom::End(offset) => self.end.saturating_add_signed(offset),
         };
-        Ok(self.position)
+        Ok(self.position - self.start)
     }
 }

@@ -1,7 +1,8 @@
 //! The pointer as init rewrites it from inside of the machine, by the code that init runs.
 
 use crate::Change;
-use nos_disk::{BlockDevice, Disk, Failure, MemoryDevice, Pointer, Verdict};
+use crate::cow::CowDevice;
+use nos_disk::{BlockDevice, Disk, Error, Failure, Pointer, Verdict};
 use nos_pointer::{Medium, Name, Record};
 use std::io;
 
@@ -25,10 +26,13 @@ impl Medium for Partition<'_> {
 }
 
 /// Rewrites the pointer as init does.
-fn rewrite(device: &mut dyn BlockDevice, change: impl Fn(&Pointer) -> Option<Pointer>) {
+fn rewrite(
+    device: &mut dyn BlockDevice,
+    change: impl Fn(&Pointer) -> Option<Pointer>,
+) -> Result<(), Error> {
     let sector_size = device.sector_size();
     let esp = {
-        let disk = Disk::open(device).unwrap();
+        let disk = Disk::open(device)?;
         let (_, esp) = disk.table().numbered().next().unwrap();
         esp.first_lba
     };
@@ -36,9 +40,15 @@ fn rewrite(device: &mut dyn BlockDevice, change: impl Fn(&Pointer) -> Option<Poi
         device,
         start: esp * u64::from(sector_size),
     };
-    let mut record = Record::open(&mut partition, sector_size as usize).unwrap();
+    let failed = |source| Error::Io {
+        doing: "rewriting the pointer",
+        source,
+    };
+    let record = Record::open(&mut partition, sector_size as usize);
+    let mut record = record.map_err(|error| failed(io::Error::other(error.to_string())))?;
     let pointer = change(record.pointer()).unwrap();
-    record.write(&mut partition, pointer).unwrap();
+    let written = record.write(&mut partition, pointer);
+    written.map_err(|error| failed(io::Error::other(error.to_string())))
 }
 
 type Step = fn(&Pointer) -> Option<Pointer>;
@@ -86,13 +96,13 @@ const STEPS: [(&str, &[Step], Step); 9] = [
 ];
 
 /// Everything that init may do to the pointer, with a disk that it is done to.
-pub(crate) fn commands(two: &MemoryDevice) -> Vec<(&'static str, MemoryDevice, Change)> {
+pub(crate) fn commands(two: &CowDevice) -> Vec<(&'static str, CowDevice, Change)> {
     let mut wanted = two.clone();
     Disk::open(&mut wanted).unwrap().set_trial(Some(1)).unwrap();
     let prepared = STEPS.map(|(name, before, step)| {
         let mut device = wanted.clone();
         for step in before {
-            rewrite(&mut device, step);
+            rewrite(&mut device, step).unwrap();
         }
         let change: Change = Box::new(move |device| rewrite(device, step));
         (name, device, change)

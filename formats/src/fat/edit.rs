@@ -39,6 +39,8 @@ pub(super) struct Pending {
     publish: Vec<Publish>,
     /// Sectors outside the tables that are put right with them.
     tidy: Vec<SectorWrite>,
+    /// Whether the free-cluster summary is to be written even where no table changes.
+    summary: bool,
 }
 
 /// Clusters that a file had before it got other content.
@@ -260,9 +262,7 @@ impl Volume {
             let bytes = wanted;
             self.pending.tidy.push(SectorWrite { offset, bytes });
         }
-        if self.summary_differs(source)?.is_some() {
-            self.pending.tidy.extend(self.summary());
-        }
+        self.pending.summary |= self.summary_differs(source)?.is_some();
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl Volume {
                 }
             });
         }
-        if !tables.is_empty() {
+        if !tables.is_empty() || pending.summary {
             tables.extend(self.summary());
         }
         tables.extend(pending.tidy);
