@@ -330,11 +330,7 @@ fn repairs(kind: Kind, two: &CowDevice) -> Vec<Command> {
             &[],
         ),
         command("repair-unmounted", with(&unmounted), DIRTY),
-        command(
-            "repair-torn-pointer",
-            with(&[(pointer + 300, &[b'x'])]),
-            &[],
-        ),
+        command("repair-torn-pointer", with(&[(pointer + 300, b"x")]), &[]),
         command(
             "repair-lost-pointer",
             with(&[(default, b"D"), (comment, b"#abc")]),

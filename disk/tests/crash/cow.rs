@@ -82,7 +82,7 @@ impl CowDevice {
     }
 
     pub(crate) fn put(&mut self, offset: u64, sector: &Sector) {
-        if &self.base[offset as usize..][..sector.bytes.len()] == &*sector.bytes {
+        if self.base[offset as usize..][..sector.bytes.len()] == *sector.bytes {
             self.changed.remove(&offset);
         } else {
             self.changed.insert(offset, sector.clone());
