@@ -3,7 +3,7 @@
 
 use crate::bom::{Inventory, Material};
 pub use crate::compose::Composition;
-use crate::compose::composition;
+use crate::compose::{composition, output_tree};
 use crate::debian::{self, Environment};
 use crate::error::BuildError;
 use crate::events::Observer;
@@ -13,6 +13,7 @@ use crate::roots;
 use crate::system::BuiltSystem;
 use crate::times::Times;
 use crate::work::Work;
+use nos_formats::tree::{Kind, TreePath};
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
 use nos_store::{Digest, Output, RootTarget, Store};
@@ -220,6 +221,36 @@ impl Session<'_> {
             compositions.insert(parts.image.clone(), composition(&builder, parts, &inputs)?);
         }
         Ok(compositions)
+    }
+
+    /// Sizes of the files that the system's packages bring, in bytes, also of those that no image
+    /// keeps; where two bring one path, of either.
+    ///
+    /// # Errors
+    /// [`BuildError::MissingOutput`] where a package has not been unpacked.
+    pub fn unpacked_sizes(
+        &self,
+        system: &System,
+        lock: &Lock,
+    ) -> Result<BTreeMap<TreePath, u64>, BuildError> {
+        let plan = plan(system, lock)?;
+        let known = survey(&self.builder(), &plan)?;
+        let mut sizes = BTreeMap::new();
+        for (id, action) in plan.iter() {
+            let Work::Unpack { .. } = action.work else {
+                continue;
+            };
+            let done = known
+                .get(&id)
+                .ok_or(BuildError::MissingOutput { name: "tree" })?;
+            let tree = self.store.read_tree(&output_tree(&done.result, "tree")?)?;
+            for (path, node) in tree.iter() {
+                if let Kind::File(blob) = &node.kind {
+                    sizes.insert(path.clone(), blob.size);
+                }
+            }
+        }
+        Ok(sizes)
     }
 
     /// Copies the pinned packages that `from` holds, so that a second store needs no network.

@@ -116,6 +116,8 @@ pub(crate) enum Verb {
     Why(WhyArgs),
     /// Show what differs between the systems of two specs
     Diff(DiffArgs),
+    /// Say what trimming keeps of each image, and what its bytes hang on
+    Trim(TrimArgs),
     /// List what a system is made of, for other programs
     Sbom(SbomArgs),
     /// State what a system was made from
@@ -145,6 +147,18 @@ pub(crate) struct WhyArgs {
     /// Absolute path in an image, or a package
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrimArgs {
+    #[command(flatten)]
+    pub(crate) spec: SpecArgs,
+    /// Only this image
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// Every file with all reasons why it stays
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Debug, Args)]

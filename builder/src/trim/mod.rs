@@ -21,9 +21,11 @@ mod resolve;
 mod script;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub use glob::{Glob, GlobError, MAX_GLOB_BYTES};
 pub use reach::{Reach, Request, reach};
+pub use weight::{Holder, Weight, weigh};
 
 use crate::elf::ElfError;
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreeError, TreePath};

@@ -33,6 +33,9 @@ pub struct Reach {
     /// Every path that stays and its first reason. The folders that lead to a path stay with it
     /// and are listed only where they were named themselves.
     pub kept: BTreeMap<TreePath, Reason>,
+    /// Further reasons of paths that stay anyway: without them they would not know what their
+    /// first reason's going would free.
+    pub also: BTreeMap<TreePath, Vec<Reason>>,
     /// What files that stay only by a glob or in a named folder ask for and do not get.
     pub missing: Vec<Missing>,
     /// Globs that match nothing.
@@ -54,6 +57,27 @@ impl Reach {
             at = reason.cause();
         }
         chain
+    }
+
+    /// All reasons of a path, the first one first.
+    pub fn reasons(&self, path: &TreePath) -> impl Iterator<Item = &Reason> {
+        let also = self.also.get(path).into_iter().flatten();
+        self.kept.get(path).into_iter().chain(also)
+    }
+
+    /// Keeps a path, or adds a reason to those that it has. Gives whether it is new.
+    fn add(&mut self, path: &TreePath, reason: Reason) -> bool {
+        let Some(first) = self.kept.get(path) else {
+            self.kept.insert(path.clone(), reason);
+            return true;
+        };
+        if *first != reason && reason.cause() != Some(path) {
+            let also = self.also.entry(path.clone()).or_default();
+            if !also.contains(&reason) {
+                also.push(reason);
+            }
+        }
+        false
     }
 
     /// Removes everything else from the tree.
@@ -150,7 +174,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             }
             // A declared link may point to what exists only at run time.
             (Err(_), Some(_)) if !self.demanded => {
-                self.reach.kept.insert(root.clone(), reason);
+                self.reach.add(root, reason);
                 Ok(None)
             }
             (Err(_), _) => Err(TrimError::NoRoot {
@@ -161,9 +185,8 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     }
 
     fn add_below(&mut self, folder: &TreePath, reason: impl Fn() -> Reason) {
-        let below = self.tree.iter().filter(|(path, _)| {
-            path.starts_with(folder) && *path != folder && !self.reach.kept.contains_key(path)
-        });
+        let below = self.tree.iter();
+        let below = below.filter(|(path, _)| path.starts_with(folder) && *path != folder);
         let below: Vec<TreePath> = below.map(|(path, _)| path.clone()).collect();
         for path in below {
             self.keep(&path, reason());
@@ -189,7 +212,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             self.keep_resolved(path, &[], reason, None);
             return;
         }
-        self.reach.kept.entry(path.clone()).or_insert(reason);
+        self.reach.add(path, reason);
         if let Ok(found) = resolve(self.tree, &TreePath::ROOT, path.as_bytes()) {
             let reason = Reason::TargetOf(path.clone());
             self.keep_resolved(&found.path, &found.links, reason, None);
@@ -205,17 +228,15 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         context: Option<(Rc<Search>, Loader, u16)>,
     ) {
         for link in links {
-            let reason = || Reason::LeadsTo(path.clone());
-            self.reach.kept.entry(link.clone()).or_insert_with(reason);
-        }
-        if self.reach.kept.contains_key(path) {
-            return;
+            self.reach.add(link, Reason::LeadsTo(path.clone()));
         }
         let examined = match self.tree.get(path) {
             Some(node) => is_examined(path, node, &reason),
             None => false,
         };
-        self.reach.kept.insert(path.clone(), reason);
+        if !self.reach.add(path, reason) {
+            return;
+        }
         match self.tree.get(path).map(|node| &node.kind) {
             Some(Kind::HardLink(target)) => {
                 let reason = Reason::TargetOf(path.clone());

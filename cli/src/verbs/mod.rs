@@ -13,6 +13,7 @@ pub(crate) mod lock;
 mod record;
 mod run;
 mod store;
+mod trim;
 
 use crate::args::Verb;
 use crate::context::Context;
@@ -48,6 +49,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Tree(args) => inspect::tree(context, &args),
         Verb::Why(args) => inspect::why(context, &args),
         Verb::Diff(args) => inspect::diff(context, &args),
+        Verb::Trim(args) => trim::trim(context, &args),
         Verb::Sbom(args) => record::sbom(context, &args),
         Verb::Provenance(args) => record::provenance(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
