@@ -1,7 +1,11 @@
 //! The standard library: specs that travel inside nos, read by `use std.…`.
 
 /// Name and text of each part.
-const PARTS: &[(&str, &str)] = &[("kernel", include_str!("kernel.nos"))];
+const PARTS: &[(&str, &str)] = &[
+    ("kernel", include_str!("kernel.nos")),
+    ("platforms", include_str!("platforms.nos")),
+    ("services", include_str!("services.nos")),
+];
 
 /// The text of `std.NAME`.
 pub fn text(name: &str) -> Option<&'static str> {
