@@ -78,8 +78,8 @@ file's name before it: kernel.stock after `use std.kernel`.";
     RESERVED_NAME = "E0204", "a name that is a word of the language",
 "Words such as use, let, if, true, dhcp or never mean something everywhere and cannot be names.";
     UNKNOWN_CALL = "E0205", "a call of something that cannot be called",
-"The calls are file, folder, text, tcp, udp, http, exec, dhcp, static, range, service, image, kernel
-and host. Templates are called behind `like`: service blog like page(port = 80).";
+"The calls are file, folder, text, tcp, udp, http, exec, dhcp, static, range, join, service, image,
+kernel and host. Templates are called behind `like`: service blog like page(port = 80).";
     UNKNOWN_FILE = "E0206", "a used file that cannot be read",
 "`use shared.web` reads shared/web.nos in the folder of the file that says so. `use std.kernel` reads
 a part of the standard library, which is inside nos.";

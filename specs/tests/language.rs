@@ -229,3 +229,14 @@ fn a_fleet_comes_from_one_template() {
     assert_eq!(fleet.len(), 50);
     assert_eq!(fleet[49].host, "edge-50");
 }
+
+#[test]
+fn lists_are_joined_to_texts() {
+    assert_eq!(
+        text("", "join([1, \"b\", 10s, true], \", \")"),
+        "1, b, 10s, true"
+    );
+    assert_eq!(text("", "join([], \", \") + join([\"a\"], \", \")"), "a");
+    let lines = "join([for n in range(1, 3) { \"line ${n}\" }], \"\\n\")";
+    assert_eq!(text("", lines), "line 1\nline 2\nline 3");
+}

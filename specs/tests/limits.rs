@@ -117,6 +117,10 @@ fn values_cannot_grow_without_end() {
         "E0411",
     );
     refused(&double("\"x\"", &|n| format!("a{n} + a{n}")), "E0411");
+    refused(
+        &double("\"xxxxxxxx\"", &|n| format!("join([a{n}, a{n}], a{n})")),
+        "E0411",
+    );
     refused(&double("1", &|n| format!("a{n} + a{n}")), "E0413");
     let rounds = "for x in range(1, 9999) { for y in range(1, 9999) { for z in range(1, 9999) {";
     refused(&format!("let a = [{rounds} 1 }} }} }}]"), "E0411");

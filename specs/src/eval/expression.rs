@@ -119,19 +119,23 @@ impl<'a> Evaluator<'a> {
                 }
             }
             if text.len() > MAX_TEXT {
-                self.report(Diagnostic::new(
-                    codes::TOO_MUCH,
-                    span,
-                    format!("this text is longer than {MAX_TEXT} bytes"),
-                    "put long contents into a file beside the spec and name it: file(\"…\")",
-                ));
-                return Value::error(span);
+                return self.text_too_long(span);
             }
         }
         if !self.spend(text.len() / 8, span) || wrong {
             return Value::error(span);
         }
         Value::text(&text, span)
+    }
+
+    fn text_too_long(&mut self, span: Span) -> Value {
+        self.report(Diagnostic::new(
+            codes::TOO_MUCH,
+            span,
+            format!("this text is longer than {MAX_TEXT} bytes"),
+            "put long contents into a file beside the spec and name it: file(\"…\")",
+        ));
+        Value::error(span)
     }
 
     fn put_into_text(&mut self, text: &mut String, value: &Value) -> bool {
@@ -201,8 +205,10 @@ impl<'a> Evaluator<'a> {
                     span,
                 );
             }
-            if name.text == "range" {
-                return self.range(&values, span);
+            match name.text.as_str() {
+                "range" => return self.range(&values, span),
+                "join" => return self.join(&values, span),
+                _ => {}
             }
             if schema::block(&name.text).is_some() {
                 return self.block_by_name(env, &name.text, &values, span);
@@ -226,7 +232,7 @@ impl<'a> Evaluator<'a> {
                 ),
             ),
             _ => {
-                let near = nearest(&shown, schema::call_names().chain(["range"]));
+                let near = nearest(&shown, schema::call_names().chain(["range", "join"]));
                 let wrong = Diagnostic::new(
                     codes::UNKNOWN_CALL,
                     place,
@@ -284,6 +290,48 @@ impl<'a> Evaluator<'a> {
             .collect();
         self.spend(values.len(), span);
         Value::new(ValueKind::List(Rc::new(values)), span)
+    }
+
+    /// `join(list, ", ")`: the elements of a list as one text, with another between them.
+    fn join(&mut self, arguments: &[ArgumentValue], span: Span) -> Value {
+        let given: Vec<&Value> = arguments
+            .iter()
+            .filter(|argument| argument.name.is_none())
+            .map(|argument| &argument.value)
+            .collect();
+        let (list, between) = match given[..] {
+            [list, between] if arguments.len() == 2 => match (&list.kind, &between.kind) {
+                (ValueKind::Error, _) | (_, ValueKind::Error) => return Value::error(span),
+                (ValueKind::List(list), ValueKind::Text(between)) => (list, between),
+                _ => return self.wrong_join(span),
+            },
+            _ => return self.wrong_join(span),
+        };
+        let mut text = String::new();
+        let mut whole = true;
+        for (index, element) in list.iter().enumerate() {
+            if index > 0 {
+                text.push_str(between);
+            }
+            whole &= self.put_into_text(&mut text, element);
+            if text.len() > MAX_TEXT {
+                return self.text_too_long(span);
+            }
+        }
+        match whole && self.spend(list.len() + text.len() / 8, span) {
+            true => Value::text(&text, span),
+            false => Value::error(span),
+        }
+    }
+
+    fn wrong_join(&mut self, span: Span) -> Value {
+        self.report(Diagnostic::new(
+            codes::BAD_ARGUMENT,
+            span,
+            "`join` takes a list and the text between its elements",
+            "write `join([\"a\", \"b\"], \", \")`",
+        ));
+        Value::error(span)
     }
 
     /// `service("web-1")`: a block by a name that is put together.

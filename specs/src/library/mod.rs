@@ -1,5 +1,9 @@
 //! The standard library: specs that travel inside nos, read by `use std.…`.
 
+mod docs;
+
+pub(crate) use docs::{explain, paths};
+
 /// Name and text of each part.
 const PARTS: &[(&str, &str)] = &[
     ("kernel", include_str!("kernel.nos")),

@@ -1,13 +1,18 @@
 //! The table as documentation.
 
 use super::{Attribute, BLOCKS, CALLS, Call, Type, block};
+use crate::library;
 use std::fmt::Write as _;
 
 /// What `nos explain PATH` says about a block (`service`), an attribute (`service.health`,
-/// `host.disk.state`) or a call (`http`); `None` where there is no such thing.
+/// `host.disk.state`), a call (`http`) or the standard library (`std.kernel`); `None` where there is
+/// no such thing.
 pub fn explain_path(path: &str) -> Option<String> {
     let mut parts = path.split('.');
     let first = parts.next()?;
+    if first == "std" {
+        return library::explain(path);
+    }
     let Some(found) = block(first) else {
         let forms = CALLS.iter().filter(|call| call.name == first);
         let forms: Vec<String> = forms.map(|call| explain_call(call)).collect();
@@ -48,6 +53,7 @@ pub fn paths() -> Vec<String> {
         }
     }
     paths.extend(CALLS.iter().map(|call| call.name.to_owned()));
+    paths.extend(library::paths());
     paths.sort();
     paths.dedup();
     paths

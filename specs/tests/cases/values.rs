@@ -943,4 +943,28 @@ host edge {
               = help: make each word of the command line an element of its own
         "#]],
     );
+    wrong(
+        "let a = join([1, 2])\nhost h {\n  services = []\n}\n",
+        expect![[r#"
+            error[E0406]: `join` takes a list and the text between its elements
+             --> a.nos:1:9
+              |
+            1 | let a = join([1, 2])
+              |         ^^^^^^^^^^^^
+              |
+              = help: write `join(["a", "b"], ", ")`
+        "#]],
+    );
+    wrong(
+        "let a = join([[1], 2], \"\")\nhost h {\n  services = []\n}\n",
+        expect![[r#"
+            error[E0412]: a list cannot be put into a text
+             --> a.nos:1:15
+              |
+            1 | let a = join([[1], 2], "")
+              |               ^^^
+              |
+              = help: put texts, numbers, sizes, times, true, false or blocks into texts
+        "#]],
+    );
 }
