@@ -18,4 +18,5 @@ mod generations;
 mod interrupted;
 mod offline;
 mod reproducible;
+mod shop;
 mod state;
