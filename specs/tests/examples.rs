@@ -58,3 +58,36 @@ fn a_port_below_1024_brings_the_capability_to_bind_it() {
     assert!(cache.systems[0].services[0].capabilities.is_empty());
     assert_eq!(cache.systems[0].disk.state_bytes, Some(64 << 20));
 }
+
+/// Lines that are neither blank nor a comment, of all files below a folder with this ending.
+fn lines(folder: &Path, ending: &str) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            count += lines(&path, ending);
+        } else if path.extension().is_some_and(|e| e == ending) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let counts = |line: &&str| !line.is_empty() && !line.starts_with('#');
+            count += text.lines().map(str::trim).filter(counts).count();
+        }
+    }
+    count
+}
+
+#[test]
+fn specs_are_at_most_half_as_long_as_the_same_in_nixos() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let page = std::fs::read_to_string(examples.join("COMPARED.md")).unwrap();
+    for name in ["shop", "fleet", "anywhere"] {
+        let folder = examples.join(name);
+        let (ours, theirs) = (lines(&folder, "nos"), lines(&folder, "nix"));
+        assert!(2 * ours <= theirs, "{name}: {ours} lines against {theirs}");
+        let row = page
+            .lines()
+            .find(|line| line.starts_with(&format!("| [{name}]")));
+        let ratio = ours as f64 / theirs as f64;
+        let figures = format!("| {ours} | {theirs} | {ratio:.2} |");
+        assert!(row.unwrap().ends_with(&figures), "{name}: write {figures}");
+    }
+}

@@ -18,12 +18,18 @@ service database like services.postgresql(database = "app")
 service sessions like services.redis(memory-mib = 16)
 service cache like services.memcached()
 
+service balancer like services.haproxy(port = 443, config = """
+  defaults
+    mode tcp
+    timeout connect 5s
+  """)
+
 host small like platforms.vm(cpus = 2, state = 64MiB) {
   services = [files, front, app, database, sessions, cache]
 }
 
 host large like platforms.cloud() {
-  services = [files]
+  services = [files, balancer]
 }
 
 host real like platforms.metal(state = 1GiB) {

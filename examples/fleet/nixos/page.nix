@@ -1,0 +1,9 @@
+{
+  services.nginx = {
+    enable = true;
+    virtualHosts.default = {
+      default = true;
+      root = ../site;
+    };
+  };
+}
