@@ -126,6 +126,8 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// Write a first spec that boots
     Init(InitArgs),
+    /// Serve an editor: the language server protocol on standard input and output
+    Lsp,
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }

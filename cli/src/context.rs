@@ -24,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) now: u64,
     /// Folders of `PATH`.
     pub(crate) search_path: Vec<PathBuf>,
+    /// Folder for what can be made again at any time.
+    pub(crate) cache: Option<PathBuf>,
     store: Option<PathBuf>,
 }
 
@@ -39,6 +41,10 @@ impl Context {
                 .or_else(|| Some(PathBuf::from(set("HOME")?).join(".local/share")))?;
             Some(data.join("nos/store"))
         });
+        let cache = set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")));
         let (no_color, dumb) = (
             set("NO_COLOR").is_some(),
             set("TERM").is_some_and(|t| t == "dumb"),
@@ -56,6 +62,7 @@ impl Context {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_secs()),
             search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
+            cache,
             store,
         }
     }

@@ -6,6 +6,7 @@ mod args;
 mod context;
 mod failure;
 mod live;
+mod lsp;
 mod scratch;
 mod shell;
 mod tools;

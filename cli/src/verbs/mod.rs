@@ -54,6 +54,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Provenance(args) => record::provenance(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Init(args) => explain::init(context, &args),
+        Verb::Lsp => crate::lsp::run(context),
         Verb::Completions(args) => explain::completions(&args),
     }
 }

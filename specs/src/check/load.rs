@@ -6,7 +6,7 @@ use crate::eval::Module;
 use crate::library;
 use crate::source::{FileId, Sources, Span};
 use crate::suggest::nearest;
-use crate::syntax::ast::{Item, Use};
+use crate::syntax::ast::{Item, Name, Use};
 use crate::syntax::parse_file;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -106,11 +106,22 @@ pub(super) fn load(name: &str, text: &str, loader: &dyn Loader) -> Spec {
 }
 
 fn target(item: &Use, folder: &str) -> Target {
-    let parts: Vec<&str> = item.path.iter().map(|name| name.text.as_str()).collect();
-    match parts[..] {
-        ["std", ref rest @ ..] => Target::Standard(rest.join("/")),
-        _ => Target::File(format!("{folder}{}.nos", parts.join("/"))),
+    match used_path(item) {
+        Some(path) => Target::File(format!("{folder}{path}")),
+        None => Target::Standard(joined(&item.path[1..])),
     }
+}
+
+/// The path of what a `use` reads, from the folder of the file that says so; `None` for a part of
+/// the standard library.
+pub(crate) fn used_path(item: &Use) -> Option<String> {
+    let standard = item.path.first().is_some_and(|name| name.text == "std");
+    (!standard).then(|| format!("{}.nos", joined(&item.path)))
+}
+
+fn joined(path: &[Name]) -> String {
+    let parts: Vec<&str> = path.iter().map(|name| name.text.as_str()).collect();
+    parts.join("/")
 }
 
 impl Spec {

@@ -24,6 +24,7 @@ use service::ServiceParts;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+pub(crate) use load::used_path;
 pub use load::{Loader, MAX_FILES, NoFiles, Spec};
 
 /// What a check found.

@@ -6,6 +6,7 @@
 
 mod complete;
 mod context;
+mod files;
 mod hover;
 mod names;
 mod rename;
@@ -14,6 +15,7 @@ mod symbols;
 mod walk;
 
 pub use complete::{Completion, CompletionKind, Outside, completions};
+pub use files::{Summary, summary};
 pub use hover::{Hover, hover};
 pub use rename::{Edit, RenameError, can_rename, rename};
 pub use symbols::{Symbol, SymbolKind, symbols};
@@ -43,6 +45,14 @@ pub fn definition(spec: &Spec, file: FileId, offset: u32) -> Option<Span> {
         Some(module) => Span::new(file_id(module), 0, 0),
         None => found,
     })
+}
+
+/// Where the name is defined that stands at `offset` of `file`: what [`references`] and [`rename`]
+/// are about.
+pub fn origin(spec: &Spec, file: FileId, offset: u32) -> Option<Span> {
+    let names = Names::new(spec);
+    let found = at(spec, &names, file, offset);
+    found.iter().find_map(|found| found.meaning.symbol())
 }
 
 /// All places of that which stands at `offset` of `file`, in reading order: where it is used and,
