@@ -5,6 +5,8 @@
 use crate::debian::{DebianError, UnknownPackage};
 use crate::error::BuildError;
 use crate::sources;
+use crate::trim::TrimError;
+use nos_formats::tree::TreePath;
 use nos_specs::check::{Checked, Mention, MentionKind};
 use nos_specs::codes;
 use nos_specs::diagnostic::Diagnostic;
@@ -21,7 +23,7 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
         let wanted = match mention.kind {
             MentionKind::File => sources::Kind::File,
             MentionKind::Folder => sources::Kind::Folder,
-            MentionKind::Package => continue,
+            MentionKind::Package | MentionKind::Program => continue,
         };
         let Err(trouble) = sources::find(folder, &mention.name, wanted) else {
             continue;
@@ -47,7 +49,12 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
 /// where it comes from no place of the spec.
 pub fn explain(checked: &Checked, error: &BuildError) -> Vec<Diagnostic> {
     match error {
-        BuildError::Action { error, .. } => explain(checked, error),
+        BuildError::Action { label, error } => match &**error {
+            BuildError::Trim(TrimError::NoRoot { path, nearest }) => {
+                missing_program(checked, label, path, nearest)
+            }
+            error => explain(checked, error),
+        },
         BuildError::Debian(error) => explain_packages(checked, error),
         // Only where all have a place: the others would go unsaid.
         BuildError::Several { errors, .. } => {
@@ -59,6 +66,44 @@ pub fn explain(checked: &Checked, error: &BuildError) -> Vec<Diagnostic> {
         }
         _ => Vec::new(),
     }
+}
+
+/// A message for each place that names a program which the image that `label` is about lacks.
+fn missing_program(
+    checked: &Checked,
+    label: &str,
+    path: &TreePath,
+    nearest: &[TreePath],
+) -> Vec<Diagnostic> {
+    let image = label.strip_prefix("compose ").unwrap_or_default();
+    let path = absolute(path);
+    let mut found: Vec<Diagnostic> = Vec::new();
+    for mention in &checked.mentions {
+        let is_it = mention.kind == MentionKind::Program && mention.name == path;
+        let is_said = found.iter().any(|d| d.span() == mention.span);
+        if !is_it || mention.image != image || is_said {
+            continue;
+        }
+        let message = format!("{path} is not in the image {image}");
+        let near = nearest.first().map(absolute);
+        let help = match &near {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => "add the package or file that brings it, or correct the path".into(),
+        };
+        let diagnostic = Diagnostic::new(codes::MISSING_PROGRAM, mention.span, message, help);
+        found.push(match near {
+            Some(near) if is_literal(mention, &checked.sources) => {
+                diagnostic.fix(mention.span, format!("{near:?}"))
+            }
+            _ => diagnostic,
+        });
+    }
+    found
+}
+
+/// A path in an image as a spec writes it.
+fn absolute(path: &TreePath) -> String {
+    format!("/{}", path.to_string().trim_start_matches('/'))
 }
 
 /// As [`explain`], for an error of the archive.
@@ -281,5 +326,33 @@ host edge { services = [web] }
             .map(|l| checked.sources.slice(l.span))
             .collect();
         assert_eq!(places, ["\"ngnix\"", "\"apache2\""]);
+    }
+
+    #[test]
+    fn a_missing_program_is_shown_where_it_is_named() {
+        let checked = check("a.nos", SPEC, &NoFiles);
+        let error = |label: &str, nearest: &[&str]| BuildError::Action {
+            label: label.into(),
+            error: Box::new(BuildError::Trim(TrimError::NoRoot {
+                path: TreePath::new("usr/sbin/nginx").unwrap(),
+                nearest: nearest.iter().map(|p| TreePath::new(*p).unwrap()).collect(),
+            })),
+        };
+        let found = explain(&checked, &error("compose web", &["usr/bin/nginx"]));
+        assert_eq!(
+            shown(&checked, &found),
+            [
+                "E0704 \"/usr/sbin/nginx\": /usr/sbin/nginx is not in the image web; did you mean \
+                 \"/usr/bin/nginx\"?"
+            ]
+        );
+        assert_eq!(
+            found[0].fix.as_ref().unwrap().replacement,
+            "\"/usr/bin/nginx\""
+        );
+        let found = explain(&checked, &error("compose web", &[]));
+        assert!(found[0].help.starts_with("add the package"), "{found:?}");
+        // The same path in another image was not written here.
+        assert_eq!(explain(&checked, &error("compose other", &[])), []);
     }
 }

@@ -66,6 +66,15 @@ too early.";
 can stand for a name for a name up to 200 times. Give inner parts names with `let`.";
     TEXT_TOO_LARGE = "E0110", "a file that is too large",
 "A spec file has at most 4 MiB. Split it and put the parts together with `use`.";
+    NOT_A_SPEC = "E0111", "a text that is not a spec",
+"Almost nothing in the text is of the language, so it is told once and not for each of its lines. A spec
+is made of blocks:
+
+  host web {
+    services = []
+  }
+
+`nos init FOLDER` writes a first one.";
 
     UNKNOWN_NAME = "E0201", "a name that nothing has",
 "Names are defined by blocks, by `let`, by `use`, by the parameters of a template and by `for`. They
@@ -150,7 +159,7 @@ another port, or run them on two hosts.";
   disk = { state = 256MiB }";
     DISK_TOO_SMALL = "E0503", "a disk that cannot hold what is asked of it",
 "The EFI system partition holds one kernel with its init for each generation that is kept, about
-12 MiB each with Debian's kernel. Make disk.esp larger or disk.keep smaller.";
+12 MiB each with Debian's cloud kernel and 16 MiB with the one for real hardware. Make disk.esp larger or disk.keep smaller.";
     AFTER_CYCLE = "E0504", "services that wait for each other",
 "service.after lists the services that must be healthy first. Going round, none of them would ever
 start. Take one of the names out.";
@@ -192,6 +201,10 @@ the file in which it is written, and links may not lead out of the spec's folder
 "Debian's packages say what they depend on and what they conflict with. The message gives the chain
 that leads from the packages of one image to two that exclude each other. Leave out one of them, or put
 them into images of two services.";
+    MISSING_PROGRAM = "E0704", "a program that is not in the image",
+"The first word of `run`, and of a health probe's command, is the path of a program in the image of the
+service. No package, file or folder of the image brings this one. The message offers programs of the
+same name elsewhere in the image.";
 
     UNUSED = "W0601", "a definition that nothing uses",
 "Take it out, or use it. Definitions in files that others `use` are not meant by this.";

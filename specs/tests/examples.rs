@@ -1,7 +1,7 @@
 //! The examples of the tree are specs without a flaw.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use nos_specs::{Loader, check, render};
+use nos_specs::{Loader, MentionKind, check, render};
 use std::path::Path;
 
 /// Files beside a spec.
@@ -24,7 +24,7 @@ fn example(name: &str) -> nos_specs::Checked {
     let shown = render(&checked.diagnostics, &checked.sources, false, 100);
     assert!(checked.diagnostics.is_empty(), "{shown}");
     for mention in &checked.mentions {
-        if mention.kind != nos_specs::MentionKind::Package {
+        if matches!(mention.kind, MentionKind::File | MentionKind::Folder) {
             let beside = path.with_file_name(&mention.name);
             assert!(beside.exists(), "{} is not there", beside.display());
         }

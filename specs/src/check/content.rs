@@ -96,6 +96,7 @@ impl Checker<'_> {
                 kind,
                 name: name.to_owned(),
                 span: value.span,
+                image: String::new(),
             });
         }
     }
@@ -133,6 +134,7 @@ impl Checker<'_> {
             kind,
             name: full.clone(),
             span: path.span,
+            image: String::new(),
         });
         Some(match folder {
             true => Source::Folder { path: full },

@@ -6,7 +6,9 @@
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::eval::Module;
+use crate::schema;
 use crate::source::{Sources, Span};
+use crate::syntax::ast::Item;
 
 /// Mistakes that leave a gap in the tree; the parser reads past others.
 const GAPS: &[&str] = &[
@@ -39,6 +41,52 @@ const UNUSED: &[&str] = &[
     codes::NO_HOST,
     codes::HEALTH_PORT,
 ];
+
+/// Mistakes that a text of another language is full of.
+const FORMS: &[&str] = &[
+    codes::UNKNOWN_CHARACTER,
+    codes::UNEXPECTED,
+    codes::UNCLOSED_BRACKET,
+    codes::UNOPENED_BRACKET,
+];
+
+/// Mistakes of form from which on a text without any item of the language is no spec.
+const MANY: usize = 5;
+
+/// Says once of each text that is not a spec what would else be said of each of its lines.
+pub(super) fn not_specs(diagnostics: &mut Vec<Diagnostic>, modules: &[Module], sources: &Sources) {
+    for (index, module) in modules.iter().enumerate() {
+        let is_here = |d: &Diagnostic| d.span().file.0 as usize == index;
+        let is_form = |d: &&Diagnostic| is_here(d) && FORMS.contains(&d.code);
+        let mut forms = diagnostics.iter().filter(is_form);
+        let Some(first) = forms.next().map(Diagnostic::span) else {
+            continue;
+        };
+        if forms.count() + 1 < MANY || module.ast.items.iter().any(is_of_the_language) {
+            continue;
+        }
+        diagnostics.retain(|d| !is_here(d));
+        let name = &sources.get(first.file).name;
+        diagnostics.push(Diagnostic::new(
+            codes::NOT_A_SPEC,
+            first,
+            format!("{name} is not a spec"),
+            "name a file with blocks such as `host web { services = [] }`; `nos init FOLDER` writes \
+             a first one",
+        ));
+    }
+}
+
+/// Whether only somebody who means a spec would write this.
+fn is_of_the_language(item: &Item) -> bool {
+    let kind = match item {
+        Item::Use(_) | Item::For(_) => return true,
+        Item::Block(block) => &block.kind,
+        Item::Template(template) => &template.kind,
+        Item::Let(_) | Item::If(_) => return false,
+    };
+    schema::block(&kind.text).is_some()
+}
 
 /// Takes out the messages that are probably consequences of others.
 pub(super) fn without_consequences(

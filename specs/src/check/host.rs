@@ -14,10 +14,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Room that one generation needs on the EFI system partition: Debian's kernel with our init.
-const KERNEL_BYTES: u64 = 12 << 20;
+const KERNEL_BYTES: u64 = 99 << 17;
+
+/// The same with the drivers of real hardware.
+const LARGE_KERNEL_BYTES: u64 = 16 << 20;
 
 /// What the EFI system partition needs besides: the boot loader and the file system itself.
 const ESP_OVERHEAD_BYTES: u64 = 2 << 20;
+
+/// Whether a kernel carries the drivers of real hardware.
+fn is_large(Kernel::Stock { package, .. }: &Kernel) -> bool {
+    !package.contains("cloud")
+}
 
 /// A service of a host: its block, where the host names it, and what it is.
 pub(super) type Runs = (BlockId, Span, Rc<ServiceParts>);
@@ -60,14 +68,14 @@ impl Checker<'_> {
         if complete {
             self.channels(runs);
         }
-        let disk = self.disk(fields);
+        let kernel = self.kernel(fields);
+        let disk = self.disk(fields, &kernel, name_span);
         if disk.state_bytes.is_none() {
             let place = fields
                 .field("disk")
                 .map_or(name_span, |field| field.name_span);
             self.needs_state(runs, place);
         }
-        let kernel = self.kernel(fields);
         let machine = self.machine(fields, runs, complete);
         let order = if complete {
             self.start_order(runs)
@@ -109,7 +117,7 @@ impl Checker<'_> {
         }
     }
 
-    fn disk(&mut self, fields: &Fields) -> DiskLayout {
+    fn disk(&mut self, fields: &Fields, kernel: &Kernel, name_span: Span) -> DiskLayout {
         let none = Fields::default();
         let disk = fields
             .get("disk")
@@ -118,19 +126,24 @@ impl Checker<'_> {
         let bytes = |name| unsigned(disk.get(name));
         let keep = bytes("keep").and_then(|keep| u32::try_from(keep).ok());
         let layout = DiskLayout {
-            esp_bytes: bytes("esp").unwrap_or(defaults::ESP_BYTES),
+            esp_bytes: bytes("esp").unwrap_or(match is_large(kernel) {
+                true => defaults::LARGE_ESP_BYTES,
+                false => defaults::ESP_BYTES,
+            }),
             state_bytes: bytes("state"),
             spare_bytes: bytes("spare").unwrap_or(defaults::SPARE_BYTES),
             keep: keep.unwrap_or(defaults::KEEP),
         };
-        let needed = ESP_OVERHEAD_BYTES + KERNEL_BYTES * u64::from(layout.keep);
+        let kernel_bytes = match is_large(kernel) {
+            true => LARGE_KERNEL_BYTES,
+            false => KERNEL_BYTES,
+        };
+        let needed = ESP_OVERHEAD_BYTES + kernel_bytes * u64::from(layout.keep);
         if layout.esp_bytes < needed {
             let place = disk.field("keep").or(disk.field("esp"));
-            let place = place.map_or(Span::default(), |field| {
-                field.name_span.to(field.value.span)
-            });
+            let place = place.map_or(name_span, |field| field.name_span.to(field.value.span));
             let mib = |bytes: u64| format!("{}MiB", bytes.div_ceil(1 << 20));
-            let fits = (layout.esp_bytes - ESP_OVERHEAD_BYTES) / KERNEL_BYTES;
+            let fits = (layout.esp_bytes - ESP_OVERHEAD_BYTES) / kernel_bytes;
             self.report(Diagnostic::new(
                 codes::DISK_TOO_SMALL,
                 place,

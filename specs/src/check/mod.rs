@@ -53,10 +53,12 @@ impl Checked {
 pub struct Mention {
     /// What is named.
     pub kind: MentionKind,
-    /// Its name: a package's, or a path relative to the spec's folder.
+    /// Its name: a package's, a path relative to the spec's folder, or a path in an image.
     pub name: String,
     /// Where it is named.
     pub span: Span,
+    /// The image in which a program is looked for; empty for anything else.
+    pub image: String,
 }
 
 /// What a [`Mention`] names.
@@ -68,6 +70,8 @@ pub enum MentionKind {
     File,
     /// A folder beside the spec.
     Folder,
+    /// A program, in the image of [`Mention::image`].
+    Program,
 }
 
 /// Checks the spec `text`, which messages call `name`. Other files that it uses come from
@@ -117,6 +121,7 @@ impl Spec {
         let mut diagnostics = self.diagnostics.clone();
         diagnostics.extend(evaluator.diagnostics);
         tidy(&mut diagnostics);
+        gaps::not_specs(&mut diagnostics, &self.modules, &self.sources);
         gaps::without_consequences(&mut diagnostics, &self.modules, &self.sources);
         if diagnostics.iter().any(Diagnostic::is_error) {
             systems.clear();

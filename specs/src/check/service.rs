@@ -2,7 +2,7 @@
 
 use super::conform::arguments;
 use super::content::CONTENT;
-use super::{Checker, unsigned};
+use super::{Checker, Mention, MentionKind, unsigned};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::eval::value::{BlockId, Fields, Value};
@@ -60,15 +60,16 @@ impl Checker<'_> {
         let (name, span) = (block.name.to_string(), block.name_span);
         let given = self.evaluator.fields(id);
         let (image_block, image) = self.image_of(id, &given, fields, span)?;
+        let image_name = self.evaluator.block(image_block).name.to_string();
         let run = fields.get("run").map(Value::texts).unwrap_or_default();
         if let Some(program) = fields.get("run").and_then(|run| run.elements().first()) {
-            self.program(program);
+            self.program(program, &image_name);
         }
         let listen = ports(fields.get("listen"));
         let serves = fields.get("serves").map(Value::texts).unwrap_or_default();
         let health = fields
             .get("health")
-            .and_then(|value| self.health(value, &listen, &serves));
+            .and_then(|value| self.health(value, &listen, &serves, &image_name));
         let mut capabilities = fields
             .get("capabilities")
             .map(Value::texts)
@@ -100,7 +101,7 @@ impl Checker<'_> {
             .get("state")
             .filter(|value| !value.elements().is_empty());
         let service = Service {
-            image: self.evaluator.block(image_block).name.to_string(),
+            image: image_name,
             run,
             env,
             workdir: fields
@@ -182,13 +183,19 @@ impl Checker<'_> {
         }
     }
 
-    /// The first word of a command must be an absolute path.
-    fn program(&mut self, program: &Value) -> bool {
+    /// The first word of a command must be an absolute path, of a program in `image`.
+    fn program(&mut self, program: &Value, image: &str) {
         let Some(text) = program.as_text() else {
-            return true;
+            return;
         };
         let Err(problem) = (schema::PROGRAM.check)(text) else {
-            return true;
+            self.mentions.push(Mention {
+                kind: MentionKind::Program,
+                name: text.to_owned(),
+                span: program.span,
+                image: image.to_owned(),
+            });
+            return;
         };
         let help = if text.contains(' ') {
             "make each word an element of its own: [\"/usr/bin/app\", \"--flag\"]"
@@ -202,7 +209,6 @@ impl Checker<'_> {
             message,
             help,
         ));
-        false
     }
 
     fn health(
@@ -210,6 +216,7 @@ impl Checker<'_> {
         value: &Value,
         listen: &[(Port, Span)],
         serves: &[String],
+        image: &str,
     ) -> Option<Health> {
         let call = value.as_call()?;
         let known = schema::probe(call.name, |name| call.has(name))?;
@@ -217,7 +224,7 @@ impl Checker<'_> {
         let within_ms = unsigned(arguments.get("within")).unwrap_or(defaults::WITHIN_MS);
         if call.name == "exec" {
             let run = arguments.get("run")?;
-            self.program(run.elements().first()?);
+            self.program(run.elements().first()?, image);
             return Some(Health::Exec {
                 run: run.texts(),
                 within_ms,

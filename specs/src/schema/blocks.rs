@@ -9,6 +9,8 @@ pub(crate) mod defaults {
     pub(crate) const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
     pub(crate) const SUITE: &str = "trixie";
     pub(crate) const ESP_BYTES: u64 = 64 << 20;
+    /// With a kernel for real hardware.
+    pub(crate) const LARGE_ESP_BYTES: u64 = 128 << 20;
     pub(crate) const SPARE_BYTES: u64 = 128 << 20;
     pub(crate) const KEEP: u32 = 5;
     pub(crate) const MEMORY_BYTES: u64 = 256 << 20;
@@ -309,7 +311,8 @@ const DISK: &[Attribute] = &[
         name: "esp",
         ty: &Type::Size(33 * MIB, 4096 * MIB),
         default: Some("64MiB"),
-        doc: "Size of the EFI system partition, which holds a kernel for each generation.",
+        doc: "Size of the EFI system partition, which holds a kernel for each generation; 128MiB \
+              where nothing is said and the kernel is one for real hardware.",
         example: "esp = 128MiB",
         aliases: &["boot", "efi"],
         ..NOTHING

@@ -83,7 +83,7 @@ host edge {
               |            ^^^^^^^^^
               |
               = note: in host edge
-              = help: write `esp = 242MiB`, or `keep = 5`
+              = help: write `esp = 250MiB`, or `keep = 5`
         "#]],
     );
     wrong(
@@ -316,6 +316,19 @@ host edge {
                |         ^^^^
                |
                = help: give one of the two another name
+        "#]],
+    );
+    wrong(
+        "use std.kernel\nhost edge {\n  kernel = kernel.generic\n  services = []\n  disk = { esp = 64MiB }\n}\n",
+        expect![[r#"
+            error[E0503]: an EFI system partition of 64MiB cannot hold 5 generations
+             --> a.nos:5:12
+              |
+            5 |   disk = { esp = 64MiB }
+              |            ^^^^^^^^^^^
+              |
+              = note: in host edge
+              = help: write `esp = 82MiB`, or `keep = 3`
         "#]],
     );
 }

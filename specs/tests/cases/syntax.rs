@@ -464,4 +464,41 @@ let b = "${1 # c}"
               = help: begin each block on a line of its own
         "#]],
     );
+    // A page, a program, a configuration of something else: one message each.
+    wrong(
+        "<!doctype html>\n<html>\n<head><title>It's here</title></head>\n<body class='a'>\n<p>Hello &amp; welcome; all.</p>\n</body>\n</html>\n",
+        expect![[r#"
+            error[E0111]: a.nos is not a spec
+             --> a.nos:1:2
+              |
+            1 | <!doctype html>
+              |  ^
+              |
+              = help: name a file with blocks such as `host web { services = [] }`; `nos init FOLDER` writes a first one
+        "#]],
+    );
+    wrong(
+        "{ pkgs, ... }:\n{\n  services.nginx.enable = true;\n  users.users.root.shell = pkgs.zsh;\n  time.timeZone = \"UTC\";\n  networking.useDHCP = true;\n}\n",
+        expect![[r#"
+            error[E0111]: a.nos is not a spec
+             --> a.nos:1:1
+              |
+            1 | { pkgs, ... }:
+              | ^
+              |
+              = help: name a file with blocks such as `host web { services = [] }`; `nos init FOLDER` writes a first one
+        "#]],
+    );
+    wrong(
+        &"\u{1}\u{2}\u{fffd}\n\0ELF;'\n".repeat(100),
+        expect![[r#"
+        error[E0111]: a.nos is not a spec
+         --> a.nos:1:1
+          |
+        1 | ␁␂�
+          | ^^^
+          |
+          = help: name a file with blocks such as `host web { services = [] }`; `nos init FOLDER` writes a first one
+    "#]],
+    );
 }
