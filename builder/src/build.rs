@@ -12,13 +12,13 @@ use crate::realise::{Builder, Fate, Realised, realise, survey};
 use crate::roots;
 use crate::system::BuiltSystem;
 use crate::times::Times;
-use crate::work::Work;
+use crate::work::{Origin, Work};
 use nos_formats::tree::{Kind, TreePath};
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
 use nos_store::{Digest, Output, RootTarget, Store};
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
 /// Where and how builds happen.
@@ -167,6 +167,23 @@ impl Session<'_> {
     /// [`BuildError`] where no plan can be made.
     pub fn inventory(&self, system: &System, lock: &Lock) -> Result<Inventory, BuildError> {
         Ok(Inventory::of(&system.host, &plan(system, lock)?, lock))
+    }
+
+    /// Paths of the local sources that a system reads, relative to the spec's folder, sorted.
+    ///
+    /// # Errors
+    /// [`BuildError`] where no plan can be made.
+    pub fn local_sources(
+        &self,
+        system: &System,
+        lock: &Lock,
+    ) -> Result<BTreeSet<String>, BuildError> {
+        let plan = plan(system, lock)?;
+        let paths = plan.iter().filter_map(|(_, action)| match &action.work {
+            Work::Source(Origin::File(path) | Origin::Folder(path)) => Some(path.clone()),
+            _ => None,
+        });
+        Ok(paths.collect())
     }
 
     /// The local sources of a system, as they are now.
@@ -379,47 +396,4 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
         let _ = std::fs::remove_file(&scratch);
         failed(error)
     })
-}
-
-/// The first difference between two builds of one system, in a person's words.
-///
-/// # Errors
-/// [`BuildError`] where an object cannot be read.
-pub fn first_difference(
-    first: (&Store, &Built),
-    second: (&Store, &Built),
-) -> Result<Option<String>, BuildError> {
-    let (a, b) = (&first.1.system, &second.1.system);
-    let mut parts = vec![("kernel".to_string(), a.kernel, b.kernel)];
-    for (image, (x, y)) in a.manifest.images.iter().zip(a.images.iter().zip(&b.images)) {
-        parts.push((format!("image {}", image.name), *x, *y));
-    }
-    parts.push(("initramfs".into(), a.initrd, b.initrd));
-    parts.push(("unified kernel image".into(), a.uki, b.uki));
-    for (what, x, y) in parts {
-        if x.digest != y.digest {
-            let offset = first_unequal_byte(
-                first.0.open_object(&x.digest)?,
-                second.0.open_object(&y.digest)?,
-            );
-            let place = offset.map_err(|error| BuildError::Io {
-                path: first.0.object_path(&x.digest),
-                error,
-            })?;
-            return Ok(Some(format!("{what} differs from byte {place}")));
-        }
-    }
-    Ok((first.1.digest != second.1.digest).then(|| "the descriptions differ".into()))
-}
-
-fn first_unequal_byte(a: impl Read, b: impl Read) -> io::Result<u64> {
-    let (a, b) = (io::BufReader::new(a), io::BufReader::new(b));
-    let mut offset = 0;
-    let (mut a, mut b) = (a.bytes(), b.bytes());
-    loop {
-        match (a.next().transpose()?, b.next().transpose()?) {
-            (Some(x), Some(y)) if x == y => offset += 1,
-            _ => return Ok(offset),
-        }
-    }
 }

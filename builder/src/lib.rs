@@ -8,6 +8,7 @@ pub mod bom;
 mod boot;
 pub mod build;
 pub mod checkout;
+pub mod compare;
 mod compose;
 pub mod debian;
 pub mod elf;

@@ -20,7 +20,7 @@ pub(crate) struct Context {
     pub(crate) mirror: Option<String>,
     /// Mirror from `NOS_DEBIAN_MIRROR`.
     pub(crate) environment_mirror: Option<String>,
-    /// Now, in seconds since 1970.
+    /// Now, in seconds since 1970; what `SOURCE_DATE_EPOCH` says, where it is set.
     pub(crate) now: u64,
     /// Folders of `PATH`.
     pub(crate) search_path: Vec<PathBuf>,
@@ -58,9 +58,9 @@ impl Context {
             environment_mirror: std::env::var("NOS_DEBIAN_MIRROR")
                 .ok()
                 .filter(|m| !m.is_empty()),
-            now: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |d| d.as_secs()),
+            now: set("SOURCE_DATE_EPOCH")
+                .and_then(|text| text.to_str()?.parse().ok())
+                .unwrap_or_else(seconds_since_1970),
             search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
             cache,
             store,
@@ -99,6 +99,11 @@ fn spare_memory_bytes() -> u64 {
         .find_map(|line| line.strip_prefix("MemAvailable:"));
     let kib: Option<u64> = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
     kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024) / 4 * 3)
+}
+
+fn seconds_since_1970() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn processors() -> usize {

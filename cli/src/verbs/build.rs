@@ -1,10 +1,9 @@
 //! `nos plan` and `nos build`; and the built system that other verbs start from.
 
-use super::{Outcome, check, lock};
+use super::{Outcome, check, lock, prove};
 use crate::args::{BuildArgs, PlanArgs};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::scratch::Scratch;
 use crate::units::human_size;
 pub(crate) use nos_builder::build::Built;
 use nos_builder::build::{Session, Step};
@@ -153,7 +152,7 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         built,
     } = &made;
     if args.check {
-        prove(context, &made)?;
+        prove::prove(context, &made)?;
     }
     let path = store.object_path(&built.digest);
     if let Some(link) = &args.out_link {
@@ -171,37 +170,4 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         .shell
         .result(&report, |report| report.path.display().to_string())?;
     Ok(())
-}
-
-/// Builds everything again in an empty store and compares.
-fn prove(context: &Context, made: &Made) -> Outcome {
-    let Made {
-        store,
-        project,
-        built,
-    } = made;
-    let scratch = Scratch::folder("nos-check-")?;
-    let again = Store::open(scratch.path().join("store"))?;
-    let system = project.system()?;
-    let lock = lock::ensure(context, store, project, true)?;
-    let session = session(context, &again, project);
-    session.borrow_packages(store, system, &lock)?;
-    let archive = lock::Archive::new(context, &again, system.debian.mirror.as_deref())?;
-    // Another number of threads, so that an order that depends on it would show.
-    let session = Session {
-        jobs: if context.jobs == 1 { 3 } else { 1 },
-        ..session
-    };
-    let second = session.build(system, &lock, &archive.environment())?;
-    match nos_builder::build::first_difference((store, built), (&again, &second))? {
-        None => {
-            context
-                .shell
-                .status("Reproducible", format_args!("host {}", system.host));
-            Ok(())
-        }
-        Some(difference) => Err(Failure::failed(format_args!(
-            "building again gave other bytes: {difference}; please report this with the spec"
-        ))),
-    }
 }

@@ -10,6 +10,7 @@ mod fmt;
 mod image;
 mod inspect;
 pub(crate) mod lock;
+mod prove;
 mod record;
 mod run;
 mod store;
