@@ -403,14 +403,14 @@ fn every_verb_answers_with_one_json_document() {
         why . /usr/bin/busybox: [chain image package path]
         why . busybox-static: [chain image package path]
         diff . .: after before changes
-        image -o disk.img: bytes_written content_bytes disk flushes host images_reused images_written number removed sectors_written size_bytes uki_reused
-        install . disk.img --label second: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
+        image -o disk.img: bytes_written content_bytes disk flushes host images_reused images_written number removed repaired sectors_written size_bytes uki_reused
+        install . disk.img --label second: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
         generations disk.img: disk generations
-        switch disk.img 1: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
-        switch disk.img 2: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
-        rollback disk.img: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
+        switch disk.img 1: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
+        switch disk.img 2: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
+        rollback disk.img: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
         verify disk.img: bytes disk findings generations good images kernels
-        gc disk.img --keep 1: bytes_written flushes images_reused images_written number removed sectors_written uki_reused
+        gc disk.img --keep 1: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
         store ls: path roots
         store gc --dry-run: freed_bytes objects_kept objects_removed results_kept results_removed
         explain: []
