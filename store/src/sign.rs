@@ -35,7 +35,11 @@ impl SecretKey {
     }
 
     pub(crate) fn sign(&self, manifest: &[u8]) -> [u8; 64] {
-        self.0.sign(&message(manifest)).to_bytes()
+        self.sign_bytes(&message(manifest))
+    }
+
+    pub(crate) fn sign_bytes(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 }
 
@@ -63,9 +67,13 @@ impl PublicKey {
     }
 
     pub(crate) fn verifies(&self, manifest: &[u8], signature: &[u8; 64]) -> bool {
+        self.verifies_bytes(&message(manifest), signature)
+    }
+
+    pub(crate) fn verifies_bytes(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
         // Strict: a key of small order or a malleable signature vouches for nothing.
-        self.0.verify_strict(&message(manifest), &signature).is_ok()
+        self.0.verify_strict(message, &signature).is_ok()
     }
 }
 
