@@ -25,12 +25,14 @@
 //! Invariant: the bytes are a function of [`Options`] alone; every time in them is 0.
 
 mod layout;
+mod recognise;
 mod records;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use layout::Layout;
+pub use recognise::{Identity, recognise};
 
 /// Size of a block, in bytes.
 pub const BLOCK_SIZE: u64 = 4096;

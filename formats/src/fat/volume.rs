@@ -4,7 +4,7 @@ use super::boot::Geometry;
 use super::directory::{Directory, MAX_BYTES};
 use super::edit::Pending;
 use super::name;
-use super::table::Table;
+use super::table::{Link, Table};
 use super::{FatError, FatKind, MAX_DIRECTORIES};
 use crate::read_at::ReadAt;
 use std::collections::BTreeMap;
@@ -140,6 +140,26 @@ impl Volume {
     /// Bytes in free clusters.
     pub fn free_bytes(&self) -> u64 {
         self.table.free() * self.geometry.cluster_bytes()
+    }
+
+    /// The byte ranges of the volume that mean something, in order: boot sectors, allocation
+    /// tables, the root directory, and every cluster that is not free.
+    pub fn used(&self) -> Vec<Range<u64>> {
+        let sector = u64::from(self.geometry.sector_size);
+        let size = self.geometry.cluster_bytes();
+        let tables = 0..self.geometry.data_sector() * sector;
+        let mut used = vec![tables];
+        for cluster in self.table.numbers() {
+            if self.table.link(cluster) == Link::Free {
+                continue;
+            }
+            let start = self.geometry.cluster_offset(cluster);
+            match used.last_mut() {
+                Some(last) if last.end == start => last.end += size,
+                _ => used.push(start..start + size),
+            }
+        }
+        used
     }
 
     /// Bytes of the clusters that a file of `size` bytes takes.
