@@ -1,23 +1,21 @@
 //! A new disk with its first generation.
 
-use crate::commit::{OnProgress, Phase, flush, forget, read_back};
-use crate::disk::{POINTER, State, geometry};
+use crate::commit::OnProgress;
+use crate::disk::{POINTER, geometry};
 use crate::entry::{self, ENTRIES};
+use crate::flash::{self, Fit, FlashError, Plan};
 use crate::identity::Identity;
-use crate::install::{check_source, content, put_backup};
-use crate::layout::{self, PARTITION_ALIGN, guid};
-use crate::{BlockDevice, Error, GenerationSource, ImageSource, Report, Shortage, image};
-use nos_formats::fat;
-use nos_formats::gpt::{self, Entry, Table};
+use crate::install::content;
+use crate::layout::{self, PARTITION_ALIGN, align};
+use crate::{BlockDevice, Error, GenerationSource, Report, Shortage};
+use nos_formats::gpt::Table;
+use nos_formats::{ext4, fat};
 use nos_manifest::Image;
 use nos_pointer::{Fields, LETTERS, Pointer};
+use std::ops::ControlFlow;
 
 /// Path of the boot loader: the one that firmware starts without being told.
 const BOOT_LOADER: &str = "EFI/BOOT/BOOTX64.EFI";
-
-/// What a new state partition holds: byte offset in the partition and bytes, everything between
-/// them zero. Offsets and lengths are whole sectors.
-pub type StateContent = Vec<(u64, Vec<u8>)>;
 
 /// How a new disk is laid out.
 pub struct NewDisk<'a> {
@@ -25,8 +23,8 @@ pub struct NewDisk<'a> {
     pub esp_bytes: u64,
     /// Bytes of the state partition, at the end of the disk; `None`: there is none.
     pub state_bytes: Option<u64>,
-    /// What the state partition holds; `None`: nothing, its first MiB is cleared.
-    pub state_content: Option<StateContent>,
+    /// The empty ext4 that the state partition is formatted with; `None`: it is cleared at both ends.
+    pub state_content: Option<ext4::Identity>,
     /// `systemd-bootx64.efi`.
     pub boot_loader: &'a [u8],
     /// All identities of the disk derive from this.
@@ -59,152 +57,27 @@ pub fn minimum_size<'i>(
 
 /// Makes a complete disk with generation 1: everything that was on the device is lost.
 ///
-/// The partition table and the first sectors are written last, so that a disk whose making was
-/// cut off does not boot half.
+/// The first sectors are written last and only when everything else was read back, so that a disk
+/// whose making was cut off does not boot half.
 ///
 /// # Errors
-/// [`Error::Space`] and [`Error::Layout`] before the first write; [`Error::ReadSource`],
-/// [`Error::Io`], [`Error::ReadBack`] after it.
+/// [`FlashError`] says what is wrong and what the device holds then.
 pub fn create(
     device: &mut dyn BlockDevice,
     new: &NewDisk<'_>,
     source: &GenerationSource<'_>,
     progress: OnProgress<'_>,
-) -> Result<Report, Error> {
-    check_source(source)?;
-    let plan = Plan::make(device, new, source)?;
-    let mut report = Report {
-        number: 1,
-        ..Report::default()
-    };
-    let sector = device.sector_size() as usize;
-    if !device.starts_zeroed() {
-        // Nothing of what was there may boot or be found from here on.
-        let mut wipe = Phase::default();
-        wipe.put(0, vec![0; 2 * sector]);
-        wipe.put(device.size_bytes() - sector as u64, vec![0; sector]);
-        wipe.run(device, &mut report)?;
-    }
-    for (source, number) in source.images.iter().zip(&plan.image_partitions) {
-        let partition = partition(&plan.table, *number)?;
-        image::copy(device, &partition, source, &mut report, &mut *progress)?;
-        report.images_written.push(source.image.name.clone());
-    }
-    plan.content
-        .for_each_run(|offset, bytes| image::write_sparse(device, offset, bytes, &mut report))?;
-    flush(device, &mut report)?;
-    plan.head.run(device, &mut report)?;
-
-    forget(device)?;
-    read_back(
-        device,
-        &[&plan.content, &plan.head],
-        "boot files, state or partition table",
-    )?;
-    for (source, number) in source.images.iter().zip(&plan.image_partitions) {
-        let partition = partition(&plan.table, *number)?;
-        crate::install::read_back_image(device, &partition, &source.image)?;
-    }
-    let state = State::read(device)?;
-    if state.current().map(|entry| entry.number) != Some(1) {
-        return Err(Error::Plan {
-            what: "generation 1 does not boot".into(),
-        });
-    }
-    Ok(report)
-}
-
-/// Everything that a new disk holds besides its images.
-struct Plan {
-    table: Table,
-    /// Partition number of each image.
-    image_partitions: Vec<usize>,
-    /// Written in any order before the head.
-    content: Phase,
-    /// The first sectors: what makes it a disk.
-    head: Phase,
-}
-
-impl Plan {
-    fn make(
-        device: &dyn BlockDevice,
-        new: &NewDisk<'_>,
-        source: &GenerationSource<'_>,
-    ) -> Result<Self, Error> {
-        let geometry = geometry(device)?;
-        let sector_size = geometry.sector_size;
-        let needed = minimum_size(new, source.images.iter().map(|i| &i.image), 0, sector_size)?;
-        let size = device.size_bytes();
-        if size < needed {
-            return Err(Shortage::Disk { needed, size }.into());
-        }
-        let identity = Identity::new(new.seed);
-        let sector = u64::from(sector_size);
-        let mut table = Table::new(geometry, identity.guid("disk"))?;
-        let mut add = |start: u64, bytes: u64, type_guid: &str, name: &str| {
-            let entry = Entry {
-                type_guid: guid(type_guid),
-                unique_guid: identity.guid(name),
-                first_lba: start / sector,
-                last_lba: (start + bytes) / sector - 1,
-                attributes: 0,
-                name: Entry::encode_name(name),
-            };
-            table
-                .add(entry)
-                .ok_or(Shortage::Partitions { needed: 1, free: 0 })
-        };
-        let esp_bytes = check_esp(new.esp_bytes, sector_size)?;
-        add(PARTITION_ALIGN, esp_bytes, gpt::ESP_TYPE_GUID, "EFI system")?;
-        let state = new.state_bytes.map(|bytes| {
-            // The last place that is aligned and leaves room for the backup table.
-            let bytes = align(bytes.max(1));
-            let end = size - PARTITION_ALIGN;
-            (end - end % PARTITION_ALIGN - bytes, bytes)
-        });
-        if let Some((start, bytes)) = state {
-            add(start, bytes, nos_manifest::STATE_TYPE_GUID, "state")?;
-        }
-        let mut image_partitions = Vec::new();
-        for ImageSource { image, .. } in &source.images {
-            image_partitions.push(layout::place(
-                &mut table,
-                image,
-                crate::install::part_uuid(image)?,
-            )?);
-        }
-        table.check()?;
-
-        let mut content = Phase::default();
-        let esp = format_esp(new, source, &identity, esp_bytes, sector_size)?;
-        content.put_all(PARTITION_ALIGN, esp);
-        if let Some((start, bytes)) = state {
-            let cleared = || vec![(0, vec![0; PARTITION_ALIGN.min(bytes) as usize])];
-            for (offset, extent) in new.state_content.clone().unwrap_or_else(cleared) {
-                content.put(start + offset, extent);
-            }
-        }
-        put_backup(&mut content, &table);
-        let mut head = Phase::default();
-        head.put(
-            0,
-            gpt::protective_mbr(geometry.sectors, sector_size as usize),
-        );
-        head.put(sector, table.encode_primary());
-        let mut arrays = table.encode_array();
-        arrays.resize(((table.array_end() - 2) * sector) as usize, 0);
-        head.put(2 * sector, arrays);
-        Ok(Self {
-            table,
-            image_partitions,
-            content,
-            head,
-        })
-    }
+) -> Result<Report, FlashError> {
+    let plan = Plan::of_system(geometry(device)?, new, source, &Fit::default())?;
+    let flashed = flash::write(&plan, device, &mut |at| {
+        progress(at);
+        ControlFlow::Continue(())
+    })?;
+    Ok(flashed.report)
 }
 
 /// Every sector of the EFI system partition that has a meaning.
-fn format_esp(
+pub(crate) fn format_esp(
     new: &NewDisk<'_>,
     source: &GenerationSource<'_>,
     identity: &Identity,
@@ -242,14 +115,8 @@ fn format_esp(
     )
 }
 
-fn align(bytes: u64) -> u64 {
-    bytes
-        .checked_next_multiple_of(PARTITION_ALIGN)
-        .unwrap_or(u64::MAX)
-}
-
 /// The size of an EFI system partition, rounded up to whole MiB.
-fn check_esp(bytes: u64, sector_size: u32) -> Result<u64, Error> {
+pub(crate) fn check_esp(bytes: u64, sector_size: u32) -> Result<u64, Error> {
     let bytes = align(bytes);
     fat::Geometry::choose(bytes, sector_size)
         .map(|_| bytes)

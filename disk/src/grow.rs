@@ -5,9 +5,10 @@ use crate::layout::{PARTITION_ALIGN, guid};
 use crate::{Error, Report};
 
 /// How large the state partition is to become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StateSize {
-    /// As large as it is.
+    /// As large as it is, or as a new disk's system asks.
+    #[default]
     Keep,
     /// All the room behind it.
     All,

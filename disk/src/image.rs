@@ -71,12 +71,38 @@ pub(crate) fn write_sparse(
     bytes: &[u8],
     report: &mut Report,
 ) -> Result<(), Error> {
-    const BLOCK: usize = 4096;
-    let least = if device.starts_zeroed() {
+    for (run, zero) in runs(bytes, least_run(device)) {
+        let at = offset + run.start as u64;
+        if !zero {
+            write(device, at, &bytes[run], report)?;
+        } else if !device.starts_zeroed() {
+            device
+                .write_zeroes(at, run.len() as u64)
+                .map_err(|source| Error::Io {
+                    doing: "clearing the disk",
+                    source,
+                })?;
+        }
+    }
+    Ok(())
+}
+
+/// How many zeros are worth a request of their own.
+pub(crate) fn least_run(device: &dyn BlockDevice) -> usize {
+    if device.starts_zeroed() {
         BLOCK
     } else {
         LONG_RUN
-    };
+    }
+}
+
+/// Unit in which zeros are looked for, in bytes.
+const BLOCK: usize = 4096;
+
+/// Cuts bytes into runs that are all zero and at least `least` bytes long, and what lies between
+/// them. A run begins and ends at a multiple of 4096, or where the bytes do.
+pub(crate) fn runs(bytes: &[u8], least: usize) -> Vec<(Range<usize>, bool)> {
+    let mut runs = Vec::new();
     let mut data = 0;
     let mut at = 0;
     while at < bytes.len() {
@@ -90,19 +116,17 @@ pub(crate) fn write_sparse(
             at = (at + zeros.max(BLOCK)).min(bytes.len());
             continue;
         }
-        write(device, offset + data as u64, &bytes[data..at], report)?;
-        if !device.starts_zeroed() {
-            device
-                .write_zeroes(offset + at as u64, zeros as u64)
-                .map_err(|source| Error::Io {
-                    doing: "clearing the disk",
-                    source,
-                })?;
+        if data < at {
+            runs.push((data..at, false));
         }
+        runs.push((at..at + zeros, true));
         at += zeros;
         data = at;
     }
-    write(device, offset + data as u64, &bytes[data..], report)
+    if data < bytes.len() {
+        runs.push((data..bytes.len(), false));
+    }
+    runs
 }
 
 /// How many bytes are zero before the first that is not.

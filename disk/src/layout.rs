@@ -34,8 +34,26 @@ pub(crate) fn label(image: &Image) -> String {
 
 /// Adds a partition for an image to `table` and gives its number.
 pub(crate) fn place(table: &mut Table, image: &Image, part_uuid: Guid) -> Result<usize, Shortage> {
+    let entry = Entry {
+        type_guid: guid(nos_manifest::IMAGE_TYPE_GUID),
+        unique_guid: part_uuid,
+        first_lba: 0,
+        last_lba: 0,
+        attributes: 0,
+        name: Entry::encode_name(&label(image)),
+    };
+    place_entry(table, &image.name, entry, image.size_bytes)
+}
+
+/// Gives a partition of `bytes` bytes the first place that is large enough, and gives its number.
+pub(crate) fn place_entry(
+    table: &mut Table,
+    name: &str,
+    entry: Entry,
+    bytes: u64,
+) -> Result<usize, Shortage> {
     let sector = u64::from(table.geometry().sector_size);
-    let sectors = image.size_bytes.div_ceil(sector);
+    let sectors = bytes.div_ceil(sector);
     let align = IMAGE_ALIGN.div_ceil(sector);
     let first = table.first_fit(sectors, align, PARTITION_ALIGN / sector);
     let first_lba = first.ok_or_else(|| {
@@ -45,21 +63,25 @@ pub(crate) fn place(table: &mut Table, image: &Image, part_uuid: Guid) -> Result
             .map(|run| run.end - run.start.next_multiple_of(align).min(run.end))
             .max();
         Shortage::Images {
-            image: image.name.clone(),
-            needed: image.size_bytes,
+            image: name.to_owned(),
+            needed: bytes,
             free: largest.unwrap_or(0) * sector,
         }
     })?;
     table
         .add(Entry {
-            type_guid: guid(nos_manifest::IMAGE_TYPE_GUID),
-            unique_guid: part_uuid,
             first_lba,
             last_lba: first_lba + sectors.max(1) - 1,
-            attributes: 0,
-            name: Entry::encode_name(&label(image)),
+            ..entry
         })
         .ok_or(Shortage::Partitions { needed: 1, free: 0 })
+}
+
+/// Rounds up to where partitions begin.
+pub(crate) fn align(bytes: u64) -> u64 {
+    bytes
+        .checked_next_multiple_of(PARTITION_ALIGN)
+        .unwrap_or(u64::MAX)
 }
 
 /// The byte range of a partition.

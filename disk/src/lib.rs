@@ -52,7 +52,7 @@ mod switch;
 mod verify;
 mod window;
 
-pub use create::{NewDisk, StateContent, create, minimum_size};
+pub use create::{NewDisk, create, minimum_size};
 pub use device::{
     AlignedBuffer, BlockDevice, DirectDevice, FailedTransfer, FileDevice, MemoryDevice, Operation,
     RecordingDevice, Sharing,

@@ -4,6 +4,7 @@
 mod common;
 
 use common::*;
+use nos_disk::flash::FlashError;
 use nos_disk::{
     BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage,
 };
@@ -186,7 +187,10 @@ fn what_does_not_fit_is_refused_before_the_first_write() {
     );
     let error = too_small.unwrap_err();
     assert!(
-        matches!(error, Error::Space(Shortage::Disk { .. })),
+        matches!(
+            error,
+            FlashError::Refused(Error::Space(Shortage::Disk { .. }))
+        ),
         "{error}"
     );
 }
@@ -203,7 +207,10 @@ fn the_minimum_size_is_enough_and_one_mib_less_is_not() {
             nos_disk::create(&mut device, &new, &first.source(), &mut quiet).map(|_| device)
         };
         everything_is_clean(&mut make(least).unwrap());
-        assert!(matches!(make(least - (1 << 20)), Err(Error::Space(_))));
+        assert!(matches!(
+            make(least - (1 << 20)),
+            Err(FlashError::Refused(Error::Space(_)))
+        ));
     }
 }
 

@@ -2,9 +2,12 @@
 
 use super::{AlignedBuffer, BlockDevice, DirectDevice, Sharing, check_write};
 use crate::DeviceError;
+use rustix::fs::SeekFrom as Seek;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom};
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -164,7 +167,7 @@ fn lock(file: &File, path: &Path, exclusive: bool) -> Result<(), DeviceError> {
     };
     match flock(file, operation) {
         Ok(()) => Ok(()),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(DeviceError::Busy {
+        Err(Errno::WOULDBLOCK) => Err(DeviceError::Busy {
             path: path.to_owned(),
         }),
         Err(error) => Err(DeviceError::io(path, "lock", error.into())),
@@ -234,6 +237,10 @@ impl BlockDevice for FileDevice {
         self.device().forget()
     }
 
+    fn data(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        self.device().data(range)
+    }
+
     fn starts_zeroed(&self) -> bool {
         self.device().starts_zeroed()
     }
@@ -284,6 +291,26 @@ impl BlockDevice for ImageFile {
 
     fn forget(&self) -> io::Result<()> {
         Ok(fadvise(&self.file, 0, None, Advice::DontNeed)?)
+    }
+
+    /// What is no hole of the file. Where its file system cannot tell, everything.
+    fn data(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        let mut found = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let start = match rustix::fs::seek(&self.file, Seek::Data(at)) {
+                Ok(start) if start < range.end => start.max(at),
+                Ok(_) | Err(Errno::NXIO) => break,
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(vec![range]),
+                Err(error) => return Err(error.into()),
+            };
+            let end = rustix::fs::seek(&self.file, Seek::Hole(start))?.min(range.end);
+            // A file that others change may say what makes no sense.
+            let end = end.max(start + 1);
+            found.push(start..end);
+            at = end;
+        }
+        Ok(found)
     }
 
     fn starts_zeroed(&self) -> bool {

@@ -36,6 +36,11 @@ impl MemoryDevice {
         &self.bytes
     }
 
+    /// The bytes that it held at the end.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Its bytes, to be changed behind the disk's back.
     pub fn bytes_mut(&mut self) -> &mut Vec<u8> {
         self.zeroed = false;

@@ -15,6 +15,7 @@ pub use queue::FailedTransfer;
 pub use recording::{Operation, RecordingDevice};
 
 use std::io;
+use std::ops::Range;
 
 /// A disk: sectors that are read and written at an offset, and a flush.
 ///
@@ -90,6 +91,14 @@ pub trait BlockDevice: Send + Sync {
     /// What the medium says.
     fn forget(&self) -> io::Result<()> {
         Ok(())
+    }
+
+    /// The parts of a range that may hold something else than zeros, in order.
+    ///
+    /// # Errors
+    /// What the medium says.
+    fn data(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        Ok(vec![range])
     }
 
     /// Whether every byte not written since it was opened is known to be zero.

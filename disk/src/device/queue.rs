@@ -48,10 +48,22 @@ impl FailedTransfer {
     }
 }
 
+impl FailedTransfer {
+    /// The same error with a place in it, where it has none yet.
+    pub(crate) fn somewhere(range: &Range<u64>, error: io::Error) -> io::Error {
+        match error.get_ref().is_some_and(|inner| inner.is::<Self>()) {
+            true => error,
+            false => Self::at(range.start, range.end - range.start)(error),
+        }
+    }
+}
+
 /// Threads that write, and what they share with the caller.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
+    file: Arc<File>,
     shared: Arc<Shared>,
+    /// None where the machine has no room for threads: then the caller writes.
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -109,12 +121,17 @@ impl WriteQueue {
     pub(super) fn new(file: &Arc<File>) -> Self {
         let shared = Arc::new(Shared::default());
         let threads = (0..IN_FLIGHT)
-            .map(|_| {
+            .filter_map(|_| {
                 let (file, shared) = (Arc::clone(file), Arc::clone(&shared));
-                std::thread::spawn(move || work(&file, &shared))
+                let thread = std::thread::Builder::new();
+                thread.spawn(move || work(&file, &shared)).ok()
             })
             .collect();
-        Self { shared, threads }
+        Self {
+            file: Arc::clone(file),
+            shared,
+            threads,
+        }
     }
 
     /// A buffer of at most [`MAX_WRITE`] bytes and any content; waits for one to come back where
@@ -141,6 +158,11 @@ impl WriteQueue {
         if let Some(error) = state.failed.take() {
             state.spare.push(buffer);
             return Err(error);
+        }
+        if self.threads.is_empty() {
+            let result = write(&self.file, offset, &buffer);
+            state.spare.push(buffer);
+            return result;
         }
         state.waiting.push_back((offset, buffer));
         self.shared.changed.notify_all();
@@ -192,9 +214,7 @@ fn work(file: &File, shared: &Shared) {
         let range = span(offset, &buffer);
         state.running.push(range.clone());
         drop(state);
-        let result = file
-            .write_all_at(&buffer, offset)
-            .map_err(FailedTransfer::at(offset, buffer.len() as u64));
+        let result = write(file, offset, &buffer);
         let mut state = shared.lock();
         state.running.retain(|running| *running != range);
         state.spare.push(buffer);
@@ -206,4 +226,9 @@ fn work(file: &File, shared: &Shared) {
         drop(state);
         shared.changed.notify_all();
     }
+}
+
+fn write(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+        .map_err(FailedTransfer::at(offset, bytes.len() as u64))
 }

@@ -2,6 +2,7 @@
 
 use super::BlockDevice;
 use std::io;
+use std::ops::Range;
 
 /// One thing done to a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +100,10 @@ impl<D: BlockDevice> BlockDevice for RecordingDevice<D> {
 
     fn forget(&self) -> io::Result<()> {
         self.inner.forget()
+    }
+
+    fn data(&self, range: Range<u64>) -> io::Result<Vec<Range<u64>>> {
+        self.inner.data(range)
     }
 
     fn starts_zeroed(&self) -> bool {

@@ -36,6 +36,8 @@ pub struct Device {
     pub size_bytes: u64,
     /// Bytes of a logical sector.
     pub sector_size: u32,
+    /// Bytes of which it would like transfers to be multiples; 0: no wish.
+    pub optimal_io_bytes: u64,
     /// Whether writing is switched off.
     pub read_only: bool,
     /// Whether the medium can be taken out.
@@ -170,6 +172,9 @@ impl Machine {
             sector_size: text(&disk.join("queue/logical_block_size"))
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(512),
+            optimal_io_bytes: text(&disk.join("queue/optimal_io_size"))
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
             read_only: text(&folder.join("ro")).as_deref() == Some("1"),
             removable: text(&disk.join("removable")).as_deref() == Some("1"),
             partition,
@@ -184,15 +189,102 @@ impl Machine {
     /// Everything that the device in `folder` is used for.
     fn uses(&self, folder: &Path) -> Vec<Use> {
         let mut uses = BTreeSet::new();
-        // Numbers of the device, its partitions, and all that stands on them, with their names.
-        let mut numbers: BTreeMap<String, String> = BTreeMap::new();
+        let mut stack = Stack::default();
+        stack.add(folder, &mut uses);
+        // A loop device over one of these is one more, until no more are found.
+        while let Some((device, loop_folder)) = self.loop_on(&stack) {
+            let by = file_name(&loop_folder);
+            uses.insert(Use::Held { device, by });
+            stack.add(&loop_folder, &mut uses);
+        }
+        let peers = self.peers(&stack);
+        let mounts = ["self", "1"].map(|process| {
+            let path = self.proc.join(process).join("mountinfo");
+            fs::read_to_string(path).unwrap_or_default()
+        });
+        for line in mounts.iter().flat_map(|text| text.lines()) {
+            let fields: Vec<&str> = line.split(' ').collect();
+            let [_, _, number, _, at, ..] = fields.as_slice() else {
+                continue;
+            };
+            // Some file systems have numbers of their own; then the source's name must do.
+            let source = fields.iter().skip_while(|field| **field != "-").nth(2);
+            let source = source.map(|source| unescape(source));
+            let of_source = |source: &String| {
+                stack
+                    .named(source)
+                    .or_else(|| peers.get(source.strip_prefix("/dev/")?).cloned())
+            };
+            let device = stack.numbers.get(*number).cloned();
+            if let Some(device) = device.or_else(|| of_source(source.as_ref()?)) {
+                uses.insert(Use::Mounted {
+                    device,
+                    at: unescape(at),
+                });
+            }
+        }
+        let swaps = fs::read_to_string(self.proc.join("swaps")).unwrap_or_default();
+        for line in swaps.lines().skip(1) {
+            let path = unescape(line.split_whitespace().next().unwrap_or(""));
+            if let Some(device) = stack.named(&path) {
+                uses.insert(Use::Swap { device });
+            }
+        }
+        uses.into_iter().collect()
+    }
+
+    /// A loop device that is not in the stack, over a device that is: the name of that, and the
+    /// folder of the loop device.
+    fn loop_on(&self, stack: &Stack) -> Option<(String, PathBuf)> {
+        entries(&self.sys.join("block"))
+            .into_iter()
+            .find_map(|entry| {
+                let backing = text(&entry.join("loop/backing_file"))?;
+                let number = text(&entry.join("dev"))?;
+                if stack.numbers.contains_key(&number) {
+                    return None;
+                }
+                let device = stack.named(&backing)?;
+                Some((device, fs::canonicalize(&entry).unwrap_or(entry)))
+            })
+    }
+
+    /// Names of devices that hold one Btrfs together with one of these, and which of these it is:
+    /// a mount names any one of them.
+    fn peers(&self, stack: &Stack) -> BTreeMap<String, String> {
+        let mut peers = BTreeMap::new();
+        for system in entries(&self.sys.join("fs/btrfs")) {
+            let members: Vec<String> = entries(&system.join("devices"))
+                .iter()
+                .map(|path| file_name(path))
+                .collect();
+            let ours = members
+                .iter()
+                .find(|name| stack.numbers.values().any(|n| n == *name));
+            if let Some(ours) = ours {
+                peers.extend(members.iter().map(|name| (name.clone(), ours.clone())));
+            }
+        }
+        peers
+    }
+}
+
+/// A device, its partitions, and all that stands on them: kernel names by device number.
+#[derive(Default)]
+struct Stack {
+    numbers: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// Adds the device in a folder of `/sys` and all that stands on it.
+    fn add(&mut self, folder: &Path, uses: &mut BTreeSet<Use>) {
         let mut queue = vec![(folder.to_owned(), 0)];
         while let Some((folder, depth)) = queue.pop() {
             let name = file_name(&folder);
             let Some(number) = text(&folder.join("dev")) else {
                 continue;
             };
-            if depth > MAX_DEPTH || numbers.insert(number, name.clone()).is_some() {
+            if depth > MAX_DEPTH || self.numbers.insert(number, name.clone()).is_some() {
                 continue;
             }
             for entry in entries(&folder) {
@@ -209,39 +301,18 @@ impl Machine {
                 queue.push((fs::canonicalize(&holder).unwrap_or(holder), depth + 1));
             }
         }
-        let named = |source: &str| {
-            let rdev = fs::metadata(source)
-                .ok()
-                .filter(|m| m.file_type().is_block_device())?;
-            numbers.get(&number(rdev.rdev())).cloned()
-        };
-        let mounts = fs::read_to_string(self.proc.join("self/mountinfo")).unwrap_or_default();
-        for line in mounts.lines() {
-            let fields: Vec<&str> = line.split(' ').collect();
-            let [_, _, number, _, at, ..] = fields.as_slice() else {
-                continue;
-            };
-            // Some file systems have numbers of their own; then the source's name must do.
-            let source = fields.iter().skip_while(|field| **field != "-").nth(2);
-            let device = numbers
-                .get(*number)
-                .cloned()
-                .or_else(|| named(&unescape(source?)));
-            if let Some(device) = device {
-                uses.insert(Use::Mounted {
-                    device,
-                    at: unescape(at),
-                });
+    }
+
+    /// The kernel name of the device at a path, where it is one of these.
+    fn named(&self, path: &str) -> Option<String> {
+        let is_block = |m: &fs::Metadata| m.file_type().is_block_device();
+        match fs::metadata(path).ok().filter(is_block) {
+            Some(metadata) => self.numbers.get(&number(metadata.rdev())).cloned(),
+            None => {
+                let name = path.strip_prefix("/dev/")?;
+                self.numbers.values().find(|n| *n == name).cloned()
             }
         }
-        let swaps = fs::read_to_string(self.proc.join("swaps")).unwrap_or_default();
-        for line in swaps.lines().skip(1) {
-            let path = unescape(line.split_whitespace().next().unwrap_or(""));
-            if let Some(device) = named(&path) {
-                uses.insert(Use::Swap { device });
-            }
-        }
-        uses.into_iter().collect()
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Refusal {
         device: String,
     },
     /// Another device is built on it.
-    #[error("{device} is in use by {by} (RAID, LVM or encryption); stop {by} first")]
+    #[error("{device} is in use by {by} (RAID, LVM, encryption or loop); stop {by} first")]
     Held {
         /// Kernel name of what is held.
         device: String,

@@ -16,6 +16,7 @@ fn machine(folder: &Path, mounts: &str, swaps: &str) -> Machine {
     put(&format!("{disk}/ro"), "0\n");
     put(&format!("{disk}/removable"), "1\n");
     put(&format!("{disk}/queue/logical_block_size"), "512\n");
+    put(&format!("{disk}/queue/optimal_io_size"), "33553920\n");
     put(&format!("{disk}/device/model"), "Stick of Truth  \n");
     put(&format!("{disk}/device/serial"), "0123ABCD\n");
     for (number, sectors) in [(1, 2048), (2, 4096)] {
@@ -95,7 +96,7 @@ fn mounts_are_found_on_partitions_and_on_what_stands_on_them() {
         [
             "dm-0 is mounted at /home; run `umount /home`",
             "sda1 is mounted at /media/my stick; run `umount /media/my stick`",
-            "sda2 is in use by dm-0 (RAID, LVM or encryption); stop dm-0 first",
+            "sda2 is in use by dm-0 (RAID, LVM, encryption or loop); stop dm-0 first",
         ]
     );
 }
@@ -107,6 +108,51 @@ fn the_root_disk_is_refused_even_below_encryption() {
     assert!(
         refusals.contains(&Refusal::RootDisk { name: "sda".into() }),
         "{refusals:?}"
+    );
+}
+
+#[test]
+fn loop_devices_swap_and_shared_file_systems_are_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let put = |path: &str, text: &str| {
+        let path = at.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // A loop device on a partition holds the root, another one on top of it some swap; and a
+    // Btrfs on this disk and another is mounted by the other's name.
+    let mounts = "22 1 7:0 / / rw - ext4 /dev/root rw\n\
+                  23 1 0:40 / /data rw - btrfs /dev/sdz3 rw\n";
+    let machine = machine(at, mounts, "Filename Type\n/dev/loop1 partition\n");
+    for (name, number, backing) in [
+        ("loop0", "7:0", "/dev/sda1"),
+        ("loop1", "7:1", "/dev/loop0"),
+    ] {
+        put(&format!("sys/block/{name}/dev"), number);
+        put(&format!("sys/block/{name}/loop/backing_file"), backing);
+    }
+    put("sys/block/loop2/dev", "7:2");
+    put("sys/block/loop2/loop/backing_file", "/dev/sdb1");
+    for member in ["sda2", "sdz3"] {
+        fs::create_dir_all(at.join("sys/fs/btrfs/1234/devices").join(member)).unwrap();
+    }
+    let device = machine.describe(Path::new("/dev/sda"), "8:0").unwrap();
+    let refusals: Vec<String> = device
+        .refusals(0, None)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(
+        refusals,
+        [
+            "sda holds this machine's root file system; name another disk",
+            "sda2 is mounted at /data; run `umount /data`",
+            "loop1 is swap space; run `swapoff /dev/loop1`",
+            "loop0 is in use by loop1 (RAID, LVM, encryption or loop); stop loop1 first",
+            "sda1 is in use by loop0 (RAID, LVM, encryption or loop); stop loop0 first",
+            "sda2 is in use by dm-0 (RAID, LVM, encryption or loop); stop dm-0 first",
+        ]
     );
 }
 

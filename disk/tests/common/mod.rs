@@ -114,6 +114,12 @@ pub fn disk_with(sector_size: u32, size_bytes: usize, system: &System) -> Memory
     device
 }
 
+/// A disk as one finds it: nothing is known of what was never written.
+pub fn found(device: MemoryDevice) -> MemoryDevice {
+    let sector_size = device.sector_size();
+    MemoryDevice::from_bytes(device.into_bytes(), sector_size)
+}
+
 pub fn quiet(_: &Progress) {}
 
 pub fn install(device: &mut dyn BlockDevice, system: &System) -> Result<Report, Error> {

@@ -23,6 +23,7 @@ mod common;
 mod cow;
 mod failing;
 mod firmware;
+mod flash;
 mod inside;
 mod judge;
 mod replay;
