@@ -284,6 +284,9 @@ pub(crate) struct ImageArgs {
     /// Bytes in a sector
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = crate::units::parse_sector_size)]
     pub(crate) sector_size: u32,
+    /// Sign the image with the secret key in this file, into FILE.sig
+    #[arg(long, value_name = "KEY-FILE")]
+    pub(crate) sign: Option<PathBuf>,
     /// Refuse to write nos.lock
     #[arg(long)]
     pub(crate) locked: bool,
@@ -329,15 +332,36 @@ pub(crate) enum Accel {
 
 #[derive(Debug, Args)]
 pub(crate) struct FlashArgs {
-    /// Spec file, FILE#HOST, or a folder with one spec
+    /// Spec, a link of `nos build -o`, or a disk image (also as .zst)
     #[arg(value_name = "SPEC")]
-    pub(crate) spec: String,
+    pub(crate) source: String,
     /// Block device, or an image file that stands in for one
-    #[arg(value_name = "DEVICE")]
-    pub(crate) device: PathBuf,
+    #[arg(value_name = "DEVICE", required_unless_present = "stdout")]
+    pub(crate) device: Option<PathBuf>,
     /// Do not ask; SERIAL must be the device's (`none` where it has none, and for an image file)
     #[arg(long, value_name = "SERIAL")]
     pub(crate) yes: Option<String>,
+    /// Leave the state partition of the nOs disk that is there as it is
+    #[arg(long)]
+    pub(crate) keep_state: bool,
+    /// Make the state partition so large, such as 2GiB, or `all` for the rest of the device
+    #[arg(long, value_name = "SIZE", conflicts_with = "keep_state", value_parser = crate::units::parse_state_size)]
+    pub(crate) state: Option<nos_disk::StateSize>,
+    /// Give the whole disk to a pipe instead of a device
+    #[arg(long, conflicts_with_all = ["device", "yes", "keep_state"])]
+    pub(crate) stdout: bool,
+    /// Size of the disk in the pipe [default: the image's, or what fits and the spec's spare]
+    #[arg(long, value_name = "SIZE", requires = "stdout", value_parser = crate::units::parse_size)]
+    pub(crate) size: Option<u64>,
+    /// Bytes in a sector of the disk in the pipe
+    #[arg(long, value_name = "BYTES", requires = "stdout", value_parser = crate::units::parse_sector_size)]
+    pub(crate) sector_size: Option<u32>,
+    /// Signature of the image [default: IMAGE.sig, where that is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+    /// Refuse an image that is not signed by this key; may be repeated
+    #[arg(long, value_name = "KEY")]
+    pub(crate) trust: Vec<String>,
     /// Refuse to write nos.lock
     #[arg(long)]
     pub(crate) locked: bool,

@@ -17,6 +17,8 @@ const MAX_TREE_LINES: usize = 12;
 pub(crate) struct Live {
     downloads: BTreeMap<String, (u64, Option<u64>)>,
     work: Option<(String, u64, Option<u64>)>,
+    /// How fast that goes, in words.
+    pace: Option<String>,
     outline: Outline,
     running: BTreeMap<usize, Instant>,
     ended: BTreeSet<usize>,
@@ -55,6 +57,12 @@ impl Live {
     /// Notes how far a long piece of work has come.
     pub(crate) fn work(&mut self, what: &str, done: u64, total: Option<u64>) {
         self.work = Some((what.to_string(), done, total));
+        self.pace = None;
+    }
+
+    /// Notes how fast it goes, in words.
+    pub(crate) fn pace(&mut self, pace: Option<String>) {
+        self.pace = pace;
     }
 
     /// Forgets everything: the work is over.
@@ -173,6 +181,7 @@ impl Live {
         let mut parts = Vec::new();
         if let Some((what, done, total)) = &self.work {
             parts.push(amount(what, *done, *total));
+            parts.extend(self.pace.clone());
         }
         if !self.downloads.is_empty() {
             let done = self.downloads.values().map(|d| d.0).sum();

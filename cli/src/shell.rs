@@ -136,6 +136,14 @@ impl Shell {
         self.draw(&mut state);
     }
 
+    /// As [`Shell::progress`], with words on how fast it goes, where that is known.
+    pub(crate) fn progress_at(&self, what: &str, done: u64, total: u64, pace: Option<String>) {
+        let mut state = self.lock();
+        state.live.work(what, done, Some(total));
+        state.live.pace(pace);
+        self.draw(&mut state);
+    }
+
     /// Takes away what is shown of work that is over.
     pub(crate) fn clear(&self) {
         let mut state = self.lock();

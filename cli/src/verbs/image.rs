@@ -9,15 +9,19 @@ use crate::failure::Failure;
 use crate::scratch::Scratch;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
-use nos_disk::{BlockDevice, FileDevice, NewDisk, PARTITION_ALIGN, Report, StateContent};
+use nos_disk::flash::{FlashError, SealedImage};
+use nos_disk::{BlockDevice, FileDevice, NewDisk, PARTITION_ALIGN, Report};
 use nos_formats::ext4;
-use nos_store::{Digest, Store};
+use nos_store::{Digest, SecretKey, Store};
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// Label of the state file system.
 const STATE_LABEL: &str = "nos-state";
+
+/// What a signature of a disk image is for.
+pub(crate) const PURPOSE: &str = "disk image";
 
 /// All parts of a new disk, so that they can be borrowed.
 pub(crate) struct Parts {
@@ -38,40 +42,32 @@ impl Parts {
         })
     }
 
+    /// The kernel image.
+    pub(crate) fn uki(&self) -> &[u8] {
+        &self.uki
+    }
+
     /// The layout that a system asks for.
-    fn layout(&self, system: &BuiltSystem, state_content: Option<StateContent>) -> NewDisk<'_> {
+    pub(crate) fn layout(&self, system: &BuiltSystem) -> NewDisk<'_> {
+        let derive = |what: &str| -> [u8; 16] {
+            let digest = Digest::of(&[what.as_bytes(), &self.seed].concat());
+            std::array::from_fn(|i| digest.as_bytes()[i])
+        };
         NewDisk {
             esp_bytes: system.disk.esp_bytes,
             state_bytes: state_bytes(system),
-            state_content,
+            state_content: Some(ext4::Identity {
+                uuid: derive("state uuid"),
+                label: STATE_LABEL.into(),
+                hash_seed: derive("state hash seed"),
+            }),
             boot_loader: &self.boot_loader,
             seed: self.seed,
         }
     }
 
-    /// An empty state file system.
-    fn state(&self, size_bytes: u64) -> Result<StateContent, Failure> {
-        let derive = |what: &str| -> [u8; 16] {
-            let digest = Digest::of(&[what.as_bytes(), &self.seed].concat());
-            std::array::from_fn(|i| digest.as_bytes()[i])
-        };
-        let options = ext4::Options {
-            size_bytes,
-            uuid: derive("state uuid"),
-            label: STATE_LABEL,
-            hash_seed: derive("state hash seed"),
-        };
-        let system = ext4::FileSystem::new(&options).map_err(Failure::failed)?;
-        // Old bytes in the journal could be taken for a transaction, so its zeros are content.
-        let zeroed = system.zeroed();
-        let length = usize::try_from(zeroed.end - zeroed.start).map_err(Failure::failed)?;
-        let mut extents = vec![(zeroed.start, vec![0; length])];
-        extents.extend(system.extents());
-        Ok(extents)
-    }
-
-    /// Writes the disk to `device`, which messages call `path`.
-    pub(crate) fn write(
+    /// Writes the disk to `device`, an image file that messages call `path`.
+    fn write(
         &self,
         context: &Context,
         made: &Made,
@@ -79,26 +75,24 @@ impl Parts {
         path: &Path,
     ) -> Result<Report, Failure> {
         let Made { store, built, .. } = made;
-        let state = state_bytes(&built.system)
-            .map(|size| self.state(size))
-            .transpose()?;
-        let new = self.layout(&built.system, state);
+        let new = self.layout(&built.system);
         let source = generation(store, &built.system, &self.uki, "", None);
         let report = nos_disk::create(device, &new, &source, &mut progress(&context.shell));
         context.shell.clear();
         on(
             path,
             report.map_err(|error| match error {
-                // What the library says of a change to a disk that boots is wrong for a new one.
-                nos_disk::Error::Io { doing, source } => {
-                    let remedy = match source.kind() {
+                // What the library says of a device is wrong for a file.
+                FlashError::Device { doing, source, .. } => {
+                    let remedy = match source.0.kind() {
                         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                             "free some space there or choose another place"
                         }
                         _ => "check the device with `dmesg`, then write all of it again",
                     };
-                    format!("{doing} failed: {source}; {remedy}")
+                    format!("{doing} failed: {}; {remedy}", source.0)
                 }
+                FlashError::Source { what, .. } => what.to_string(),
                 other => other.to_string(),
             }),
         )
@@ -111,7 +105,7 @@ impl Parts {
         spare: u64,
         sector_size: u32,
     ) -> Result<u64, Failure> {
-        let layout = self.layout(system, None);
+        let layout = self.layout(system);
         Ok(nos_disk::minimum_size(
             &layout,
             &system.manifest.images,
@@ -165,8 +159,12 @@ struct Written<'a> {
 pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
     let output = &args.output;
     check_place(output, args.force)?;
+    let key = args.sign.as_deref().map(read_key).transpose()?;
     let made = build::make(context, &args.spec.spec, args.locked)?;
     let size = write_image(context, &made, output, args.size, args.sector_size)?;
+    if let Some(key) = key {
+        sign(output, &key)?;
+    }
     let Made { built, project, .. } = &made;
     let report = Report {
         number: 1,
@@ -193,6 +191,39 @@ pub(crate) fn image(context: &Context, args: &ImageArgs) -> Outcome {
         ),
     );
     Ok(())
+}
+
+/// Reads a secret key.
+pub(crate) fn read_key(path: &Path) -> Result<SecretKey, Failure> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Failure::failed(format_args!(
+            "{}: {error}; check the path and its permissions",
+            path.display()
+        ))
+    })?;
+    let seed: [u8; 32] = bytes.try_into().map_err(|_| {
+        Failure::Wrong(format!(
+            "{} is not a secret key of 32 bytes; `head -c 32 /dev/urandom` makes one",
+            path.display()
+        ))
+    })?;
+    Ok(SecretKey::from_seed(&seed))
+}
+
+/// Writes a signature beside a disk image.
+fn sign(image: &Path, key: &SecretKey) -> Outcome {
+    let failed = |error: std::io::Error| {
+        Failure::failed(format_args!(
+            "{} cannot be signed: {error}; choose another place",
+            image.display()
+        ))
+    };
+    let device = FileDevice::open_read_only(image)?;
+    let sealed = SealedImage::new(device, &mut |_| {}).map_err(failed)?;
+    let signature = key.sign_digest(PURPOSE, &Digest(sealed.digest()));
+    let mut path = image.as_os_str().to_owned();
+    path.push(".sig");
+    std::fs::write(path, signature.to_string()).map_err(failed)
 }
 
 /// Finds out before the work whether a file can be written at `output`.

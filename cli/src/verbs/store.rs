@@ -6,8 +6,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_size;
 use nos_store::{
-    GcEvent, GcOptions, GcReport, PublicKey, SecretKey, Trust, VerifyEvent, VerifyOptions,
-    VerifyReport,
+    GcEvent, GcOptions, GcReport, PublicKey, Trust, VerifyEvent, VerifyOptions, VerifyReport,
 };
 use serde::Serialize;
 use std::path::Path;
@@ -93,19 +92,7 @@ fn export(context: &Context, root: &str, output: &Path, sign: Option<&Path>) -> 
             path.display()
         ))
     };
-    let key = match sign {
-        None => None,
-        Some(path) => {
-            let bytes = std::fs::read(path).map_err(|e| failed(path, e))?;
-            let seed: [u8; 32] = bytes.try_into().map_err(|_| {
-                Failure::Wrong(format!(
-                    "{} is not a secret key of 32 bytes; `head -c 32 /dev/urandom` makes one",
-                    path.display()
-                ))
-            })?;
-            Some(SecretKey::from_seed(&seed))
-        }
-    };
+    let key = sign.map(super::image::read_key).transpose()?;
     let folder = match output.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

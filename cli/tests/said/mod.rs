@@ -170,6 +170,15 @@ pub fn digest(path: &Path) -> Digest {
 /// A disk of ours with one generation that would not boot but is whole in every other way. Made
 /// without a build, so that tests of disks need neither network nor store.
 pub fn make_disk(path: &Path, label: &str) {
+    make(path, label, None);
+}
+
+/// As [`make_disk`], with a state partition that holds nothing.
+pub fn make_disk_with_state(path: &Path, label: &str, state_bytes: u64) {
+    make(path, label, Some(state_bytes));
+}
+
+fn make(path: &Path, label: &str, state_bytes: Option<u64>) {
     let bytes: Vec<u8> = (0..3 * 4096u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
@@ -200,7 +209,7 @@ pub fn make_disk(path: &Path, label: &str) {
     };
     let new = NewDisk {
         esp_bytes: 4 << 20,
-        state_bytes: None,
+        state_bytes,
         state_content: None,
         boot_loader: b"a boot loader",
         seed: [7; 32],
