@@ -8,6 +8,7 @@ use crate::debian::{self, Environment};
 use crate::error::BuildError;
 use crate::events::Observer;
 use crate::plan::{ActionId, Plan, plan};
+pub use crate::realise::Options;
 use crate::realise::{Builder, Fate, Realised, realise, survey};
 use crate::roots;
 use crate::system::BuiltSystem;
@@ -36,6 +37,8 @@ pub struct Session<'a> {
     pub keep_going: bool,
     /// Hears what happens.
     pub observer: &'a dyn Observer,
+    /// What else the caller decides.
+    pub options: Options<'a>,
 }
 
 /// A built system and its name in the store.
@@ -88,6 +91,7 @@ impl Session<'_> {
             memory_bytes: self.memory_bytes,
             keep_going: self.keep_going,
             observer: self.observer,
+            options: self.options,
         }
     }
 

@@ -74,17 +74,32 @@ pub(crate) fn composition(
     inputs: &[&ActionResult],
 ) -> Result<Composition, BuildError> {
     let store = builder.store;
-    let (packages, sources) = inputs.split_at(parts.packages.len().min(inputs.len()));
+    let (base, inputs) = inputs.split_at(usize::from(parts.base).min(inputs.len()));
+    let (packages, rest) = inputs.split_at(parts.packages.len().min(inputs.len()));
+    let (builds, sources) = rest.split_at(parts.builds.len().min(rest.len()));
     let mut trees = Vec::new();
     for (name, input) in parts.packages.iter().zip(packages) {
         trees.push((name.clone(), store.read_tree(&output_tree(input, "tree")?)?));
     }
-    let merged = crate::debian::merge(trees)?;
+    let mut merged = crate::debian::merge(trees)?;
     let mut root = Root {
         tree: merged.tree,
         declared: BTreeSet::new(),
     };
+    if let Some(base) = base.first() {
+        let base = store.read_tree(&output_tree(base, "tree")?)?;
+        let packages = std::mem::replace(&mut root.tree, base);
+        // Paths of packages are those of a merged /usr, the base's need not be.
+        root.lay(&packages)?;
+    }
     root.skeleton(store, &parts.users)?;
+    for (name, build) in parts.builds.iter().zip(builds) {
+        let placed = root.lay(&store.read_tree(&output_tree(build, "tree")?)?)?;
+        let owner = format!("build {name}");
+        merged
+            .owners
+            .extend(placed.into_iter().map(|path| (path, owner.clone())));
+    }
     for path in parts.directories.iter().chain(&parts.state) {
         root.directory(path, 0o755)?;
     }
@@ -193,6 +208,35 @@ impl Root {
             kind,
         };
         Ok(self.tree.insert_with_parents(place, node)?)
+    }
+
+    /// Lays a tree over what is there. It is trimmed as packages are: not declared. Gives the places of all but folders.
+    fn lay(&mut self, tree: &Tree<Blob>) -> Result<Vec<TreePath>, BuildError> {
+        let mut placed = Vec::new();
+        for (path, node) in tree.iter().filter(|(path, _)| !path.is_root()) {
+            let (Some(parent), name) = (path.parent(), path.name()) else {
+                continue;
+            };
+            // Folders that are links there, as `/bin` is, stay links.
+            let whole = self.resolve(path)?;
+            let there = self.tree.get(&whole).map(|node| &node.kind);
+            if matches!(
+                (there, &node.kind),
+                (Some(Kind::Directory), Kind::Directory)
+            ) {
+                continue;
+            }
+            let place = self.resolve(&parent)?.join(name)?;
+            let mut node = node.clone();
+            if let Kind::HardLink(target) = &node.kind {
+                node.kind = Kind::HardLink(self.resolve(target)?);
+            }
+            if !matches!(node.kind, Kind::Directory) {
+                placed.push(place.clone());
+            }
+            self.tree.insert_with_parents(place, node)?;
+        }
+        Ok(placed)
     }
 
     /// Places a local file or folder.

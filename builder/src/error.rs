@@ -58,6 +58,28 @@ pub enum BuildError {
         /// The log.
         log: PathBuf,
     },
+    /// A file from the network could not be had.
+    #[error("{name} cannot be fetched: {reason}")]
+    Fetch {
+        /// Its name.
+        name: String,
+        /// What each address said, and what to do.
+        reason: String,
+    },
+    /// A Rust package that cannot be built.
+    #[error("{reason}")]
+    Cargo {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// An archive is none.
+    #[error("{name} cannot be unpacked: {reason}")]
+    Archive {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The inputs of a build do not fit into its folders.
     #[error(
         "the sources of {name} do not fit into the {} MiB of its folders; give it more by `limits = \

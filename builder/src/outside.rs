@@ -23,7 +23,7 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
         let wanted = match mention.kind {
             MentionKind::File => sources::Kind::File,
             MentionKind::Folder => sources::Kind::Folder,
-            MentionKind::Package | MentionKind::Program => continue,
+            MentionKind::Package | MentionKind::Program | MentionKind::Image => continue,
         };
         let Err(trouble) = sources::find(folder, &mention.name, wanted) else {
             continue;

@@ -4,11 +4,15 @@
 //! its inputs are, because it is made of their outputs' digests; that is what stops a rebuild
 //! where a changed input gave an unchanged output.
 
+mod builds;
+
+pub use builds::build_group;
+
 use crate::kernel::Feature;
 use crate::work::{Compose, Origin, SystemParts, User, Work};
 use nos_manifest::SystemManifest;
 use nos_specs::lock::{Lock, LockedPackage};
-use nos_specs::system::{Image, Kernel, Service, Source, System};
+use nos_specs::system::{Base, Image, Kernel, Service, Source, System};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lock group of the boot loader.
@@ -49,6 +53,9 @@ pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>
                 });
             }
         }
+    }
+    for system in systems {
+        builds::wanted(system, &mut groups)?;
     }
     Ok(groups)
 }
@@ -169,6 +176,20 @@ pub enum PlanError {
         /// Image name.
         image: String,
     },
+    /// One build name, two sets of tools.
+    #[error(
+        "build {build:?} has different tools on two hosts of this spec; give one of them another name"
+    )]
+    BuildClash {
+        /// Build name.
+        build: String,
+    },
+    /// A build that the system does not hold.
+    #[error("build {build:?} is named and not there; this is a bug in nos, please report it")]
+    NoBuild {
+        /// Build name.
+        build: String,
+    },
     /// The kernel package pinned is not a kernel.
     #[error(
         "package {package:?} brings no kernel image (no linux-image-<version> among what it depends on); name a Debian kernel package such as linux-image-cloud-amd64"
@@ -190,6 +211,7 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
             actions: Vec::new(),
         },
         unpacked: BTreeMap::new(),
+        built: BTreeMap::new(),
     };
     let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
     let kernel = planner.kernel(&system.kernel, system)?;
@@ -221,6 +243,7 @@ struct Planner<'a> {
     lock: &'a Lock,
     plan: Plan,
     unpacked: BTreeMap<String, ActionId>,
+    built: BTreeMap<String, ActionId>,
 }
 
 impl Planner<'_> {
@@ -305,6 +328,12 @@ impl Planner<'_> {
     ) -> Result<ActionId, PlanError> {
         let mut inputs = Vec::new();
         let mut packages = Vec::new();
+        if let Some(Base::Oci { path }) = &image.from {
+            let origin = Work::Source(Origin::Any(path.clone()));
+            let source = self.plan.push(format!("image {path}"), Vec::new(), origin);
+            let work = Work::Oci { name: path.clone() };
+            inputs.push(self.plan.push(format!("import {path}"), vec![source], work));
+        }
         if !image.packages.is_empty() {
             let wants = sorted(&image.packages);
             for (package, pin) in self.group(&image_group(name), &wants)? {
@@ -312,9 +341,22 @@ impl Planner<'_> {
                 packages.push(package);
             }
         }
+        for build in &image.builds {
+            inputs.push(self.build(system, build)?);
+        }
         let mut files = Vec::new();
         for (path, source) in &image.files {
             let (label, origin, mode) = match source {
+                Source::Fetch(fetch) => {
+                    let label =
+                        format!("fetch {}", fetch.url.rsplit('/').next().unwrap_or_default());
+                    inputs.push(
+                        self.plan
+                            .push(label, Vec::new(), Work::Fetch(fetch.clone())),
+                    );
+                    files.push((path.clone(), None));
+                    continue;
+                }
                 Source::File { path, mode } => {
                     (format!("file {path}"), Origin::File(path.clone()), *mode)
                 }
@@ -341,6 +383,8 @@ impl Planner<'_> {
         let compose = Compose {
             image: name.into(),
             packages,
+            base: image.from.is_some(),
+            builds: image.builds.clone(),
             files,
             links: image.links.clone(),
             directories: image.directories.clone(),

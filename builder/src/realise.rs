@@ -16,6 +16,17 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+/// What a caller decides about its builds; no result depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options<'a> {
+    /// Use nothing but what the store holds.
+    pub offline: bool,
+    /// The text of this machine's configuration of cargo, which may say where crates come from.
+    pub cargo: Option<&'a str>,
+    /// Keep what a failed build left in its folders, to look at.
+    pub keep_failed: bool,
+}
+
 /// Where a build happens.
 pub struct Builder<'a> {
     /// Holds inputs, outputs and results.
@@ -30,6 +41,8 @@ pub struct Builder<'a> {
     pub keep_going: bool,
     /// Hears what happens.
     pub observer: &'a dyn Observer,
+    /// What else the caller decides.
+    pub options: Options<'a>,
 }
 
 /// What became of an action.

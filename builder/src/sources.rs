@@ -24,6 +24,14 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
             };
             result.outputs.insert("file".into(), Output::Object(blob));
         }
+        Origin::Any(relative) => {
+            let path = builder.folder.join(relative);
+            let origin = match path.is_dir() {
+                true => Origin::Folder(relative.clone()),
+                false => Origin::File(relative.clone()),
+            };
+            return read(builder, &origin);
+        }
         Origin::File(relative) => {
             let path = found(builder.folder, relative, Kind::File)?;
             let metadata = std::fs::metadata(&path).map_err(|error| BuildError::Io {

@@ -9,7 +9,7 @@ use crate::schedule::Cost;
 use crate::system::SYSTEM_VERSION;
 use nos_manifest::{MANIFEST_VERSION, SystemManifest};
 use nos_specs::lock::LockedPackage;
-use nos_specs::system::{DiskLayout, VirtualMachine};
+use nos_specs::system::{DiskLayout, Fetch, VirtualMachine};
 use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 
@@ -45,6 +45,26 @@ pub enum Work {
     /// The root of one image. Inputs: its packages' trees, then its files' sources. Output
     /// `tree`.
     Compose(Box<Compose>),
+    /// A file from the network. No inputs. Output `file`. Its digest alone is its key.
+    Fetch(Fetch),
+    /// An archive becomes a tree. Input: the file. Output `tree`.
+    Archive {
+        /// Its name.
+        name: String,
+    },
+    /// The `Cargo.lock` of a source. Input: its tree. Output `file`.
+    CargoLock,
+    /// The crates that a `Cargo.lock` names, unpacked. Input: the file. Output `tree`: `crates/`, one
+    /// folder each; `config.toml`, by which cargo takes them; `members`, the packages that are not
+    /// among them, one a line.
+    Crates,
+    /// A source with its manifests and without its code. Input: its tree. Output `tree`.
+    CargoSkeleton,
+    /// A container image becomes a tree. Input: a file or tree. Output `tree`.
+    Oci {
+        /// Its name.
+        name: String,
+    },
     /// The root of tools that builds run in. Inputs: its packages' trees. Output `tree`.
     Tools {
         /// Names of the packages, in the order of the inputs.
@@ -70,6 +90,8 @@ pub enum Origin {
     File(String),
     /// A folder, taken whole.
     Folder(String),
+    /// A file or a folder, whichever is there.
+    Any(String),
     /// Text from the spec.
     Text(String),
 }
@@ -90,6 +112,10 @@ pub struct Compose {
     pub image: String,
     /// Names of the packages whose trees are the first inputs.
     pub packages: Vec<String>,
+    /// Whether the first input is a tree that all else lies over.
+    pub base: bool,
+    /// Names of the builds whose trees follow those of packages among the inputs.
+    pub builds: Vec<String>,
     /// Path in the image and mode of each source among the inputs, in input order.
     pub files: Vec<(String, Option<u32>)>,
     /// Symbolic links.
@@ -153,6 +179,19 @@ impl Work {
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
             }
+            Work::Fetch(wanted) => {
+                let digest = crate::fetch::digest_of(wanted)?;
+                return Ok(Some(
+                    KeyBuilder::new("nos.fetch")
+                        .digest("sha256", &digest)
+                        .finish(),
+                ));
+            }
+            Work::Archive { .. } => KeyBuilder::new("nos.archive"),
+            Work::CargoLock => KeyBuilder::new("nos.cargo-lock"),
+            Work::Crates => KeyBuilder::new("nos.crates"),
+            Work::CargoSkeleton => KeyBuilder::new("nos.cargo-skeleton"),
+            Work::Oci { .. } => KeyBuilder::new("nos.oci"),
             Work::Tools { packages } => KeyBuilder::new("nos.tools").list("packages", packages),
             Work::Make(recipe) => {
                 KeyBuilder::new("nos.make").bytes("recipe", &serde_json::to_vec(recipe)?)
@@ -185,8 +224,14 @@ impl Work {
     pub(crate) fn cost(&self, cores: usize) -> Cost {
         let memory_mib = match self {
             // Decompressors of packages keep windows of up to 64 MiB.
-            Work::Unpack { .. } => 96,
-            Work::Source(_) | Work::Tools { .. } | Work::Compose(_) | Work::System(_) => 32,
+            Work::Unpack { .. } | Work::Archive { .. } | Work::Crates | Work::Oci { .. } => 96,
+            Work::Source(_)
+            | Work::Fetch(_)
+            | Work::CargoLock
+            | Work::CargoSkeleton
+            | Work::Tools { .. }
+            | Work::Compose(_)
+            | Work::System(_) => 32,
             Work::Kernel { .. } => 128,
             Work::Initrd => 192,
             // Its own threads share the processors with those of others.
@@ -221,6 +266,12 @@ impl Work {
             }
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
+            Work::Fetch(wanted) => crate::fetch::fetch(builder, wanted),
+            Work::Archive { name } => crate::fetch::archive(builder, name, inputs),
+            Work::CargoLock => crate::cargo::lock_file(builder, inputs),
+            Work::Crates => crate::cargo::crates(builder, inputs),
+            Work::CargoSkeleton => crate::cargo::skeleton(builder, inputs),
+            Work::Oci { name } => crate::oci::import(builder, name, inputs),
             Work::Tools { packages } => make::tools::tools(builder, packages, inputs),
             Work::Make(recipe) => make::run(builder, recipe, inputs),
             Work::Image { name } => crate::image::image(builder, name, inputs),

@@ -3,6 +3,7 @@
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::shell::Shell;
+use nos_builder::build::Options;
 use nos_store::Store;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) search_path: Vec<PathBuf>,
     /// Folder for what can be made again at any time.
     pub(crate) cache: Option<PathBuf>,
+    /// Text of cargo's configuration for this user.
+    cargo: Option<String>,
     store: Option<PathBuf>,
 }
 
@@ -63,6 +66,7 @@ impl Context {
                 .unwrap_or_else(seconds_since_1970),
             search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
             cache,
+            cargo: cargo_configuration(),
             store,
         }
     }
@@ -79,6 +83,15 @@ impl Context {
                     .into(),
             )
         })
+    }
+
+    /// What this run decides about builds.
+    pub(crate) fn build_options(&self) -> Options<'_> {
+        Options {
+            offline: self.offline,
+            cargo: self.cargo.as_deref(),
+            ..Options::default()
+        }
     }
 
     /// Opens the store, and makes it where it is missing.
@@ -104,6 +117,15 @@ fn spare_memory_bytes() -> u64 {
 fn seconds_since_1970() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
+}
+
+/// `$CARGO_HOME/config.toml`, where there is one.
+fn cargo_configuration() -> Option<String> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let home = set("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cargo")))?;
+    std::fs::read_to_string(home.join("config.toml")).ok()
 }
 
 fn processors() -> usize {

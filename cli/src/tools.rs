@@ -97,6 +97,7 @@ fn session<'a>(context: &'a Context, store: &'a Store) -> Session<'a> {
         memory_bytes: context.memory_bytes,
         keep_going: false,
         observer: &context.shell,
+        options: context.build_options(),
     }
 }
 

@@ -83,12 +83,13 @@ file's name before it: kernel.stock after `use std.kernel`.";
     DUPLICATE_NAME = "E0202", "two definitions of one name",
 "Within one file each block, `let`, template and used file has a name of its own.";
     UNKNOWN_KIND = "E0203", "a kind of block that does not exist",
-"The kinds are service, image, kernel and host. `nos explain service` lists a kind's attributes.";
+"The kinds are service, image, build, kernel and host. `nos explain service` lists a kind's attributes.";
     RESERVED_NAME = "E0204", "a name that is a word of the language",
 "Words such as use, let, if, true, dhcp or never mean something everywhere and cannot be names.";
     UNKNOWN_CALL = "E0205", "a call of something that cannot be called",
-"The calls are file, folder, text, tcp, udp, http, exec, dhcp, static, range, join, service, image,
-kernel and host. Templates are called behind `like`: service blog like page(port = 80).";
+"The calls are file, folder, text, fetch, oci, script, cargo, make, autotools, cmake, tcp, udp,
+http, exec, dhcp, static, range, join, service, image, build, kernel and host. Templates are called
+behind `like`: service blog like page(port = 80).";
     UNKNOWN_FILE = "E0206", "a used file that cannot be read",
 "`use shared.web` reads shared/web.nos in the folder of the file that says so. `use std.kernel` reads
 a part of the standard library, which is inside nos.";
@@ -103,7 +104,7 @@ beginning with a letter and ending with a letter or digit.";
 has and which is needed.";
     UNKNOWN_TYPE = "E0210", "a parameter of an unknown type",
 "A template's parameter has one of the types text, number, size, time, bool, list, record, service,
-image, kernel, host.";
+image, build, kernel, host.";
 
     UNKNOWN_ATTRIBUTE = "E0301", "an attribute that the block does not have",
 "`nos explain service` lists the attributes of service blocks, `nos explain service.health` says what
@@ -171,7 +172,7 @@ own, which become an image of its name.";
     NOT_ON_HOST = "E0507", "a service that waits for one that the host does not run",
 "Every service in service.after must be among the services of each host that runs it.";
     NO_CONTENT = "E0508", "a service without content",
-"A service needs packages, files or an image to run from.";
+"A service needs packages, builds, files or an image to run from.";
     SAME_NAME_ON_HOST = "E0509", "two services or images of one name on one host",
 "Services and images of a host have names of their own, also where they come from different files.";
     PATHS_COLLIDE = "E0510", "two things at one path of an image",
@@ -190,6 +191,14 @@ kept on the state partition; and nothing can lie below a file or a link.";
     GIVEN_VARIABLE = "E0514", "a variable that the machine sets",
 "A service with channels finds them by variables that the machine sets: LISTEN_FDS, LISTEN_FDNAMES and
 LISTEN_PID where it serves one, CHANNEL_API where it calls the channel `api`.";
+
+    NO_SOURCE = "E0521", "a build without a source",
+"make, autotools, cmake and cargo build something: a folder beside the spec, an archive or a commit.
+
+  source = folder(\"greeter\")";
+    NEEDS_CYCLE = "E0522", "builds that need each other",
+"build.needs lists the builds whose results a build sees. Going round, none of them could ever begin.
+Take one of the names out.";
 
     UNKNOWN_PACKAGE = "E0701", "a package that the archive does not have",
 "The name of a Debian package is looked for in the release that the spec takes (trixie unless told).

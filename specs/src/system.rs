@@ -15,6 +15,8 @@ pub struct System {
     pub kernel: Kernel,
     /// Images by name. A service with packages or files of its own has an image of its name.
     pub images: BTreeMap<String, Image>,
+    /// Builds that the images need, by name, with all that those need.
+    pub builds: BTreeMap<String, Build>,
     /// Services in start order (dependencies first, then by declaration).
     pub services: Vec<Service>,
     /// Network of the machine.
@@ -46,6 +48,10 @@ pub enum Kernel {
 pub struct Image {
     /// Debian packages by name.
     pub packages: Vec<String>,
+    /// An image made elsewhere, below everything else.
+    pub from: Option<Base>,
+    /// Builds whose results lie over the packages, by name in [`System::builds`].
+    pub builds: Vec<String>,
     /// Absolute path in the image → where its content comes from.
     pub files: BTreeMap<String, Source>,
     /// Symbolic links: absolute path in the image → target.
@@ -74,6 +80,8 @@ pub enum Source {
         /// Relative path.
         path: String,
     },
+    /// A file from the network.
+    Fetch(Fetch),
     /// Text written in the spec.
     Text {
         /// The content.
@@ -81,6 +89,108 @@ pub enum Source {
         /// Permission bits; `None`: 0644.
         mode: Option<u32>,
     },
+}
+
+/// An image made elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Base {
+    /// An image of the Open Container Initiative beside the spec: a layout as a folder or an
+    /// archive, or an archive of `docker save`.
+    Oci {
+        /// Relative path, as [`Source::File`].
+        path: String,
+    },
+}
+
+/// Content made from sources.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Build {
+    /// What is built; `None`: nothing, for a script.
+    pub source: Option<BuildSource>,
+    /// How.
+    pub using: Using,
+    /// Debian packages beside those that `using` brings.
+    pub tools: Vec<String>,
+    /// Builds whose results it sees, by name.
+    pub needs: Vec<String>,
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// How much it may take.
+    pub limits: BuildLimits,
+}
+
+/// Where the sources of a build come from.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum BuildSource {
+    /// A folder beside the spec.
+    Folder {
+        /// Relative path.
+        path: String,
+    },
+    /// An archive from the network.
+    Fetch(Fetch),
+}
+
+/// A file from the network.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Fetch {
+    /// Where it is.
+    pub url: String,
+    /// Other places, in the order in which they are asked.
+    pub mirrors: Vec<String>,
+    /// Its digest, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// How a build is done.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Using {
+    /// Lines for the shell.
+    Script {
+        /// The lines.
+        run: Vec<String>,
+    },
+    /// `make` and `make install`.
+    Make {
+        /// Further arguments.
+        flags: Vec<String>,
+    },
+    /// `configure`, `make`, `make install`.
+    Autotools {
+        /// Further arguments of `configure`.
+        flags: Vec<String>,
+    },
+    /// CMake.
+    Cmake {
+        /// Further arguments of its configuration.
+        flags: Vec<String>,
+    },
+    /// Cargo.
+    Cargo(Cargo),
+}
+
+/// A Rust package.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Cargo {
+    /// Whether programs carry the C library in them.
+    pub is_static: bool,
+    /// Which package of a workspace.
+    pub package: Option<String>,
+    /// Features to switch on.
+    pub features: Vec<String>,
+    /// Whether the default features are on.
+    pub default_features: bool,
+}
+
+/// How much a build may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BuildLimits {
+    /// Time on the clock.
+    pub time_ms: u64,
+    /// Memory of all processes together.
+    pub memory_bytes: u64,
+    /// What its folders hold together.
+    pub space_bytes: u64,
 }
 
 /// One supervised program.

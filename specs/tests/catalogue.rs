@@ -53,6 +53,7 @@ fn every_case_has_its_messages_and_every_code_a_case() {
     cases::attributes::cases();
     cases::values::cases();
     cases::hosts::cases();
+    cases::builds::cases();
     cases::channels::cases();
     cases::templates::cases();
     let unseen: Vec<&str> = nos_specs::codes::ALL

@@ -52,5 +52,6 @@ pub use mirror::{AptFile, Base, Mirror, MirrorError, Origin};
 pub use progress::{Event, Progress, Quiet};
 pub use relation::RelationError;
 pub use transport::Retry;
+pub(crate) use transport::Transport;
 pub use unpack::{TREE_OUTPUT, unpack, unpack_anew, unpack_key};
 pub use version::{Version, VersionError};

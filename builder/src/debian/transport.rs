@@ -8,10 +8,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use ureq::config::Config;
 use ureq::http::Uri;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
@@ -95,6 +96,7 @@ impl Transport {
             .max_redirects(5)
             .max_idle_connections(2 * connections)
             .max_idle_connections_per_host(connections)
+            .tls_config(TlsConfig::builder().root_certs(trusted()).build())
             .user_agent(concat!("nos/", env!("CARGO_PKG_VERSION")))
             .build();
         let connector = DefaultConnector::default();
@@ -194,6 +196,33 @@ impl Transport {
             }),
         }
     }
+}
+
+/// Where distributions keep the authorities that this machine trusts.
+const AUTHORITIES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+
+/// The authorities that this machine trusts, and those that travel with the program where it says
+/// nothing. Not a matter of results: digests and signatures say what is fetched.
+fn trusted() -> RootCerts {
+    static KNOWN: OnceLock<RootCerts> = OnceLock::new();
+    let read = || {
+        let text = AUTHORITIES
+            .iter()
+            .find_map(|path| std::fs::read(path).ok())?;
+        let found = parse_pem(&text).filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        let found: Vec<_> = found.collect();
+        (!found.is_empty()).then(|| RootCerts::new_with_certs(&found))
+    };
+    KNOWN
+        .get_or_init(|| read().unwrap_or(RootCerts::WebPki))
+        .clone()
 }
 
 /// Looks each host up once. ureq alone would do it for every request, even on a connection that

@@ -3,6 +3,7 @@
 
 mod log;
 mod output;
+pub(crate) mod recipes;
 pub mod tools;
 
 use crate::checkout::{self, EPOCH};

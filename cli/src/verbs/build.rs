@@ -65,6 +65,7 @@ pub(crate) fn session<'a>(
         memory_bytes: context.memory_bytes,
         keep_going: false,
         observer: &context.shell,
+        options: context.build_options(),
     }
 }
 

@@ -162,10 +162,19 @@ impl Entry {
             value.ok_or_else(|| self.refused(what))
         };
         let mode = number(self.header.mode().map(u64::from), "its mode is no number")?;
+        // Cargo packs crates without owners.
+        let old = self.header.as_old();
+        let is_blank = |byte: &u8| matches!(byte, 0 | b' ');
         Ok(Metadata {
             mode: (mode & 0o7777) as u16,
-            uid: number(self.header.uid(), "its owner is no 32-bit number")?,
-            gid: number(self.header.gid(), "its group is no 32-bit number")?,
+            uid: match old.uid.iter().all(is_blank) {
+                true => 0,
+                false => number(self.header.uid(), "its owner is no 32-bit number")?,
+            },
+            gid: match old.gid.iter().all(is_blank) {
+                true => 0,
+                false => number(self.header.gid(), "its group is no 32-bit number")?,
+            },
             xattrs: self.xattrs.clone(),
         })
     }

@@ -20,7 +20,7 @@ mod entries;
 mod tests;
 mod unpack;
 
-pub use unpack::{Control, read_control, unpack};
+pub use unpack::{Control, read_control, unpack, unpack_tar};
 
 use crate::tree::{TreeError, TreePath};
 use std::io::Read;

@@ -103,6 +103,26 @@ pub fn unpack<C, E: Into<Box<dyn Error + Send + Sync>>>(
     Ok((control, tree))
 }
 
+/// Unpacks a tar archive that stands by itself. Its name says how it is compressed: it ends in
+/// `.tar`, `.tar.gz`, `.tar.xz` or `.tar.zst`. All else is as for [`unpack`].
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_tar<C, E: Into<Box<dyn Error + Send + Sync>>>(
+    archive: &mut dyn Read,
+    name: &str,
+    limits: &Limits,
+    sink: &mut Sink<'_, C, E>,
+) -> Result<Tree<C>, DebError> {
+    let compression = name.rfind(".tar").map_or("", |at| &name[at..]);
+    let (reader, fault) = Bounded::new(archive, compression, limits.unpacked_bytes)?;
+    let told = |error: DebError| told(error, &fault, name, limits.unpacked_bytes);
+    let mut tar = tar::Archive::new(reader);
+    let tree = entries::read_tree(&mut tar, name, limits, sink).map_err(told)?;
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|e| told(damaged(name, &e)))?;
+    Ok(tree)
+}
+
 fn check_version(archive: &mut Archive<'_>) -> Result<(), DebError> {
     let wrong = DebError::Archive {
         offset: 8,

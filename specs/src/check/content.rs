@@ -1,5 +1,6 @@
 //! What images are made of.
 
+use super::build::fetch;
 use super::conform::arguments;
 use super::{Checker, Mention, MentionKind};
 use crate::codes;
@@ -7,11 +8,20 @@ use crate::diagnostic::Diagnostic;
 use crate::eval::value::{Fields, Value};
 use crate::schema;
 use crate::source::Span;
-use crate::system::{Image, Source};
+use crate::system::{Base, Image, Source};
 use std::collections::BTreeMap;
 
 /// The attributes that make an image.
-pub(super) const CONTENT: &[&str] = &["packages", "files", "links", "directories", "keep", "trim"];
+pub(super) const CONTENT: &[&str] = &[
+    "packages",
+    "builds",
+    "from",
+    "files",
+    "links",
+    "directories",
+    "keep",
+    "trim",
+];
 
 /// What there is at a path of an image.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +55,10 @@ impl Checker<'_> {
             self.mention_all(packages, MentionKind::Package);
             image.packages = packages.texts();
         }
+        if let Some(builds) = fields.get("builds") {
+            image.builds = self.block_names(builds);
+        }
+        image.from = fields.get("from").and_then(|from| self.base(from));
         if let Some(files) = fields.get("files").and_then(Value::as_record) {
             for field in files.iter() {
                 if let Some(source) = self.source(&field.value) {
@@ -79,7 +93,9 @@ impl Checker<'_> {
             .map(Value::texts)
             .unwrap_or_default();
         image.keep = fields.get("keep").map(Value::texts).unwrap_or_default();
-        image.trim = fields.get("trim").and_then(Value::as_bool).unwrap_or(true);
+        // What an image made elsewhere holds was chosen there already.
+        let trim = fields.get("trim").and_then(Value::as_bool);
+        image.trim = trim.unwrap_or(image.from.is_none());
         self.nothing_below_files(&places);
         image
     }
@@ -109,7 +125,32 @@ impl Checker<'_> {
             .unwrap_or_default()
     }
 
-    /// `file(…)`, `folder(…)` or `text(…)`; names of files count from where they are written.
+    /// `oci(…)`
+    fn base(&mut self, value: &Value) -> Option<Base> {
+        let call = value.as_call()?;
+        let arguments = arguments(call, &schema::OCI);
+        let path = self.path_of(value, arguments.get("path")?, MentionKind::Image)?;
+        Some(Base::Oci { path })
+    }
+
+    /// A path in a call, relative to the spec's folder, and told to those who can look.
+    pub(super) fn path_of(
+        &mut self,
+        call: &Value,
+        path: &Value,
+        kind: MentionKind,
+    ) -> Option<String> {
+        let full = format!("{}{}", self.folder_of(call.origin), path.as_text()?);
+        self.mentions.push(Mention {
+            kind,
+            name: full.clone(),
+            span: path.span,
+            image: String::new(),
+        });
+        Some(full)
+    }
+
+    /// `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`; names of files count from where they are written.
     fn source(&mut self, value: &Value) -> Option<Source> {
         let call = value.as_call()?;
         let known = schema::CALLS.iter().find(|known| known.name == call.name)?;
@@ -122,20 +163,17 @@ impl Checker<'_> {
             let text = arguments.get("text")?.as_text()?.to_owned();
             return Some(Source::Text { text, mode });
         }
+        if call.name == "fetch" {
+            return Some(Source::Fetch(fetch(&arguments)?));
+        }
         let path = arguments.get("path")?;
-        let full = format!("{}{}", self.folder_of(value.origin), path.as_text()?);
         let folder = call.name == "folder";
         let kind = if folder {
             MentionKind::Folder
         } else {
             MentionKind::File
         };
-        self.mentions.push(Mention {
-            kind,
-            name: full.clone(),
-            span: path.span,
-            image: String::new(),
-        });
+        let full = self.path_of(value, path, kind)?;
         Some(match folder {
             true => Source::Folder { path: full },
             false => Source::File { path: full, mode },

@@ -91,10 +91,16 @@ impl Checker<'_> {
             .iter()
             .map(|(_, _, parts)| (parts.service.image.clone(), parts.image.clone()))
             .collect();
+        let builds = runs
+            .iter()
+            .flat_map(|(_, _, parts)| parts.builds.iter().copied())
+            .collect();
+        let builds = self.builds_of(builds)?;
         Some(System {
             host,
             kernel,
             images,
+            builds,
             services,
             network: network(fields.get("network")),
             disk,

@@ -5,6 +5,7 @@
 //! leaves a gap that later steps pass over in silence, so that nobody reads two messages about one
 //! mistake.
 
+mod build;
 mod channels;
 mod conform;
 mod content;
@@ -20,6 +21,7 @@ use crate::eval::value::{BlockId, Fields, Value};
 use crate::schema;
 use crate::source::{FileId, Sources, Span};
 use crate::system::System;
+use build::BuildParts;
 use service::ServiceParts;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -72,6 +74,8 @@ pub enum MentionKind {
     Folder,
     /// A program, in the image of [`Mention::image`].
     Program,
+    /// A container image beside the spec: a file or a folder.
+    Image,
 }
 
 /// Checks the spec `text`, which messages call `name`. Other files that it uses come from
@@ -110,6 +114,7 @@ impl Spec {
             sources: &self.sources,
             evaluator: Evaluator::new(&self.modules),
             services: BTreeMap::new(),
+            builds: BTreeMap::new(),
             mentions: Vec::new(),
         };
         let mut systems = checker.run();
@@ -141,6 +146,8 @@ struct Checker<'a> {
     evaluator: Evaluator<'a>,
     /// Services that have been translated; `None` where they are wrong.
     services: BTreeMap<BlockId, Option<Rc<ServiceParts>>>,
+    /// Builds that have been translated; `None` where they are wrong or being looked at.
+    builds: BTreeMap<BlockId, Option<Rc<BuildParts>>>,
     mentions: Vec<Mention>,
 }
 
@@ -165,6 +172,9 @@ impl Checker<'_> {
                 }
                 "service" => {
                     self.service(id);
+                }
+                "build" => {
+                    self.build(id);
                 }
                 "image" => {
                     let fields = self.fields(id);

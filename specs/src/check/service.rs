@@ -1,5 +1,6 @@
 //! Service blocks → services.
 
+use super::build::blocks;
 use super::conform::arguments;
 use super::content::CONTENT;
 use super::{Checker, Mention, MentionKind, unsigned};
@@ -19,6 +20,8 @@ pub(super) struct ServiceParts {
     pub(super) image: Image,
     /// Where the image is declared.
     pub(super) image_block: BlockId,
+    /// Builds in the image.
+    pub(super) builds: Vec<(BlockId, Span)>,
     pub(super) listen: Vec<(Port, Span)>,
     /// Where each of the service's channels is named, in their order.
     pub(super) serves: Vec<Span>,
@@ -59,7 +62,7 @@ impl Checker<'_> {
         let block = self.evaluator.block(id);
         let (name, span) = (block.name.to_string(), block.name_span);
         let given = self.evaluator.fields(id);
-        let (image_block, image) = self.image_of(id, &given, fields, span)?;
+        let (image_block, image, builds) = self.image_of(id, &given, fields, span)?;
         let image_name = self.evaluator.block(image_block).name.to_string();
         let run = fields.get("run").map(Value::texts).unwrap_or_default();
         if let Some(program) = fields.get("run").and_then(|run| run.elements().first()) {
@@ -131,6 +134,7 @@ impl Checker<'_> {
             service,
             image,
             image_block,
+            builds,
             listen,
             serves: channels(fields.get("serves")),
             calls: channels(fields.get("calls")),
@@ -147,7 +151,7 @@ impl Checker<'_> {
         given: &Fields,
         fields: &Fields,
         span: Span,
-    ) -> Option<(BlockId, Image)> {
+    ) -> Option<(BlockId, Image, Vec<(BlockId, Span)>)> {
         let own = CONTENT.iter().find_map(|name| given.field(name));
         match (given.field("image"), own) {
             (Some(image), Some(own)) => {
@@ -161,13 +165,14 @@ impl Checker<'_> {
                 let block = fields.get("image")?.as_block()?;
                 let fields = self.fields(block);
                 let image = self.in_block(block, |checker| checker.content(&fields));
-                Some((block, image))
+                Some((block, image, blocks(fields.get("builds"))))
             }
             (None, own) => {
                 let some = |name| given.get(name).is_some();
-                if own.is_none() || !(some("packages") || some("files")) {
+                let content = ["packages", "builds", "from", "files"];
+                if own.is_none() || !content.into_iter().any(some) {
                     let message = "this service has nothing to run from".to_owned();
-                    let help = "give it `packages`, `files` or an `image`";
+                    let help = "give it `packages`, `builds`, `files` or an `image`";
                     // A misspelt attribute has been reported and may be the missing one.
                     let known = schema::block("service")?;
                     let unknown = given
@@ -178,7 +183,8 @@ impl Checker<'_> {
                     }
                     return None;
                 }
-                Some((id, self.content(fields)))
+                let builds = blocks(fields.get("builds"));
+                Some((id, self.content(fields), builds))
             }
         }
     }

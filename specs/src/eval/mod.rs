@@ -694,6 +694,6 @@ impl<'a> Evaluator<'a> {
 
 /// Types that a template's parameter can have.
 pub(crate) const PARAMETER_TYPES: &[&str] = &[
-    "text", "number", "size", "time", "bool", "list", "record", "service", "image", "kernel",
-    "host",
+    "text", "number", "size", "time", "bool", "list", "record", "service", "image", "build",
+    "kernel", "host",
 ];

@@ -1,5 +1,6 @@
 //! The kinds of blocks and their attributes.
 
+use super::build::{BUILD, FETCH, OCI};
 use super::calls::*;
 use super::rules::*;
 use super::{Attribute, Block, Type, Word};
@@ -16,6 +17,8 @@ pub(crate) mod defaults {
     pub(crate) const MEMORY_BYTES: u64 = 256 << 20;
     pub(crate) const CPUS: u32 = 1;
     pub(crate) const WITHIN_MS: u64 = 30_000;
+    pub(crate) const BUILD_TIME_MS: u64 = 2 * 3_600_000;
+    pub(crate) const BUILD_BYTES: u64 = 8 << 30;
 }
 
 const MIB: i64 = 1 << 20;
@@ -92,8 +95,29 @@ const CONTENT: &[Attribute] = &[
         ..NOTHING
     },
     Attribute {
+        name: "builds",
+        ty: &Type::List {
+            of: &Type::Block("build"),
+            empty: true,
+            repeats: false,
+        },
+        doc: "What is made from sources. The results lie over the files of packages, and are trimmed \
+              like them.",
+        example: "builds = [greeter]",
+        aliases: &["build", "sources"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "from",
+        ty: &Type::Calls(&[&OCI]),
+        doc: "An image made elsewhere. Packages, builds and files lie over it.",
+        example: "from = oci(\"image.tar\")",
+        aliases: &["base"],
+        ..NOTHING
+    },
+    Attribute {
         name: "files",
-        ty: &Type::Map(&PATH, &Type::Calls(&[&FILE, &FOLDER, &TEXT_CALL])),
+        ty: &Type::Map(&PATH, &Type::Calls(&[&FILE, &FOLDER, &TEXT_CALL, &FETCH])),
         doc: "Files of your own, by their path in the image. They replace those of packages.",
         example: "files = { \"/etc/motd\" = text(\"hello\") }",
         aliases: &["file", "contents", "copy"],
@@ -130,7 +154,7 @@ const CONTENT: &[Attribute] = &[
     Attribute {
         name: "trim",
         ty: &Type::Bool,
-        default: Some("true"),
+        default: Some("true, but false for an image made elsewhere"),
         doc: "Whether files of packages that no service can reach are left out.",
         example: "trim = false",
         ..NOTHING
@@ -471,6 +495,12 @@ pub const BLOCKS: &[Block] = &[
         doc: "Content that several services share as their root.",
         groups: &[CONTENT],
         example: "image base {\n  packages = [\"busybox-static\"]\n}",
+    },
+    Block {
+        name: "build",
+        doc: "Content made from sources, in a sandbox, by pinned tools.",
+        groups: &[BUILD],
+        example: "build greeter {\n  source = folder(\"greeter\")\n  using  = cargo(static = true)\n}",
     },
     Block {
         name: "kernel",

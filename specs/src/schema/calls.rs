@@ -1,5 +1,6 @@
 //! Constructors: values with a name and arguments.
 
+use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, MAKE, OCI, SCRIPT};
 use super::rules::*;
 use super::{Attribute, Call, Type};
 
@@ -7,7 +8,11 @@ const PORT: Type = Type::Number(1, 65_535);
 const WITHIN: Type = Type::Time(100, 3_600_000);
 const MODE_TYPE: Type = Type::Text(&MODE);
 
-const fn argument(name: &'static str, ty: &'static Type, doc: &'static str) -> Attribute {
+pub(super) const fn argument(
+    name: &'static str,
+    ty: &'static Type,
+    doc: &'static str,
+) -> Attribute {
     Attribute {
         name,
         ty,
@@ -19,7 +24,7 @@ const fn argument(name: &'static str, ty: &'static Type, doc: &'static str) -> A
     }
 }
 
-const fn option(
+pub(super) const fn option(
     name: &'static str,
     ty: &'static Type,
     default: &'static str,
@@ -225,6 +230,13 @@ pub const CALLS: &[&Call] = &[
     &EXEC,
     &DHCP,
     &STATIC,
+    &FETCH,
+    &OCI,
+    &SCRIPT,
+    &CARGO,
+    &MAKE,
+    &AUTOTOOLS,
+    &CMAKE,
     &TCP_PROBE,
     &FORWARD,
     &HTTP_CHANNEL,

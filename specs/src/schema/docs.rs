@@ -117,7 +117,10 @@ pub(crate) fn range(out: &mut String, ty: &Type) {
 }
 
 fn explain_call(call: &Call) -> String {
-    let mut out = format!("{} — {}\n\n", signature(call), call.doc);
+    let mut out = format!("{} — ", signature(call));
+    let column = out.chars().count();
+    wrapped(&mut out, call.doc, column, 0);
+    out.push('\n');
     list(
         &mut out,
         call.arguments.iter().map(|a| (a.name.to_owned(), a.doc)),

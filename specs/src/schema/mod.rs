@@ -1,12 +1,14 @@
 //! What blocks, attributes and calls there are: one table that checks specs and documents them.
 
 mod blocks;
+mod build;
 mod calls;
 mod docs;
 mod rules;
 
 pub use blocks::BLOCKS;
 pub(crate) use blocks::defaults;
+pub(crate) use build::{FETCH, OCI};
 pub use calls::CALLS;
 pub(crate) use calls::{DHCP, FORWARD, STATIC};
 pub use docs::{explain_path, paths};

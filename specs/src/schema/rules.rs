@@ -541,3 +541,68 @@ fn request(text: &str) -> Result<(), Problem> {
         form(&REQUEST)
     }
 }
+
+/// A SHA-256.
+pub(crate) const SHA256: Rule = Rule {
+    name: "a SHA-256",
+    example: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    check: sha256,
+};
+
+fn sha256(text: &str) -> Result<(), Problem> {
+    hexadecimal(text, 64, &SHA256)
+}
+
+fn hexadecimal(text: &str, digits: usize, rule: &Rule) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if text.len() == digits && text.bytes().all(fits) {
+        return Ok(());
+    }
+    let lower = text.to_ascii_lowercase();
+    if lower.len() == digits && lower.bytes().all(fits) {
+        return Err(Problem {
+            code: codes::BAD_TEXT,
+            message: format!("is not {}", rule.name),
+            help: "its letters are lower-case".into(),
+            better: Some(lower),
+        });
+    }
+    problem(
+        codes::BAD_TEXT,
+        &format!("is not {}", rule.name),
+        format!(
+            "it has {digits} of 0-9 and a-f, such as \"{}\"",
+            rule.example
+        ),
+    )
+}
+
+/// A package of Rust.
+pub(crate) const CRATE: Rule = Rule {
+    name: "a Rust package",
+    example: "greeter",
+    check: rust_name,
+};
+
+/// A feature of a Rust package, perhaps of a given one (`tokio/full`).
+pub(crate) const FEATURE: Rule = Rule {
+    name: "a feature",
+    example: "tls",
+    check: feature,
+};
+
+fn rust_name(text: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    match (1..=64).contains(&text.len()) && text.bytes().all(fits) {
+        true => Ok(()),
+        false => form(&CRATE),
+    }
+}
+
+fn feature(text: &str) -> Result<(), Problem> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_-+./?".contains(&b);
+    match (1..=128).contains(&text.len()) && text.bytes().all(fits) {
+        true => Ok(()),
+        false => form(&FEATURE),
+    }
+}

@@ -1,6 +1,7 @@
 //! The wrong specs.
 
 pub(crate) mod attributes;
+pub(crate) mod builds;
 pub(crate) mod channels;
 pub(crate) mod hosts;
 pub(crate) mod names;

@@ -174,7 +174,7 @@ pub(crate) fn cases() {
             1 | template service p(a: int) {
               |                       ^^^
               |
-              = help: the types are text, number, size, time, bool, list, record, service, image, kernel, host
+              = help: the types are text, number, size, time, bool, list, record, service, image, build, kernel, host
         "#]],
     );
     wrong(

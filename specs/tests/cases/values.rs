@@ -357,28 +357,28 @@ pub(crate) fn cases() {
     wrong(
         &service(r#"files = { "/etc/a" = "a" }"#),
         expect![[r#"
-        error[E0401]: `files` takes `file(…)`, `folder(…)` or `text(…)`, not a text
-         --> a.nos:4:24
-          |
-        4 |   files = { "/etc/a" = "a" }
-          |                        ^^^
-          |
-          = note: in service web
-          = help: say what it is: `file("a")`, `folder("a")` or `text("a")`
-    "#]],
+            error[E0401]: `files` takes `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`, not a text
+             --> a.nos:4:24
+              |
+            4 |   files = { "/etc/a" = "a" }
+              |                        ^^^
+              |
+              = note: in service web
+              = help: say what it is: `file("a")`, `folder("a")`, `text("a")` or `fetch("a")`
+        "#]],
     );
     wrong(
         &service(r#"files = ["a"]"#),
         expect![[r#"
-        error[E0401]: `files` takes a record of an absolute path = `file(…)`, `folder(…)` or `text(…)`, not a list
-         --> a.nos:4:11
-          |
-        4 |   files = ["a"]
-          |           ^^^^^
-          |
-          = note: in service web
-          = help: write it in braces: files = { "/srv/www" = file("site") }
-    "#]],
+            error[E0401]: `files` takes a record of an absolute path = `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`, not a list
+             --> a.nos:4:11
+              |
+            4 |   files = ["a"]
+              |           ^^^^^
+              |
+              = note: in service web
+              = help: write it in braces: files = { "/srv/www" = file("site") }
+        "#]],
     );
     wrong(
         &service(r#"files = { "/etc/a" = file("a", mode = 755) }"#),

@@ -27,22 +27,22 @@ fn lines_begin_with_blocks_and_words() {
     check(
         "$0",
         expect![[r#"
-        host image kernel service
-        for if let template use"#]],
+            build host image kernel service
+            for if let template use"#]],
     );
     check(
         "let a = 1\nser$0\nhost h { services = [] }\n",
         expect![[r#"
-        host image kernel service
-        for if let template use"#]],
+            build host image kernel service
+            for if let template use"#]],
     );
-    check("template $0", expect![[r#"host image kernel service"#]]);
+    check("template $0", expect!["build host image kernel service"]);
     check("service web $0", expect![[r#"like"#]]);
     check(
         "for x in [1] {\n  $0\n}\n",
         expect![[r#"
-        host image kernel service
-        for if let template use"#]],
+            build host image kernel service
+            for if let template use"#]],
     );
 }
 
@@ -122,8 +122,8 @@ fn values_fit_what_the_schema_takes() {
     check(
         "service s {\n  files = { \"/a\" = $0 }\n}\n",
         expect![[r#"
-        file folder text
-        if not"#]],
+            fetch file folder text
+            if not"#]],
     );
     check(
         "service s {\n  health = http($0)\n}\n",
@@ -161,7 +161,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             name port
             areas false true
-            always dhcp dhcp exec file folder http never none on-failure range static tcp text udp
+            always autotools cargo cmake dhcp dhcp exec fetch file folder http make never none oci on-failure range script static tcp text udp
             if not"#]],
     );
     check(
@@ -176,12 +176,12 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             title
             a false true
-            always dhcp dhcp exec file folder http never none on-failure range static tcp text udp
+            always autotools cargo cmake dhcp dhcp exec fetch file folder http make never none oci on-failure range script static tcp text udp
             if not"#]],
     );
     check(
         "template service t(port: $0",
-        expect![[r#"bool host image kernel list number record service size text time"#]],
+        expect!["bool build host image kernel list number record service size text time"],
     );
     check(
         "template service t(a: text) {}\ntemplate host u() {}\nservice a {}\nservice b like $0",

@@ -20,21 +20,22 @@ fn attributes_are_explained_by_the_schema() {
     check(
         "service web {\n  heal$0th = http(80)\n}\n",
         expect![[r#"
-        [health]
-        `service.health`: `http(…)`, `tcp(…)` or `exec(…)`
+            [health]
+            `service.health`: `http(…)`, `http(…)`, `tcp(…)` or `exec(…)`
 
-        How the machine finds out whether the service is healthy. Services that name it in `after` wait for that, and a generation is good once all its services are.
+            How the machine finds out whether the service is healthy. Services that name it in `after` wait for that, and a generation is good once all its services are.
 
-        Without it: healthy once started.
+            Without it: healthy once started.
 
-        - `http(port, path = …, within = …)`: Healthy once an HTTP GET on the loopback address answers 200 to 399.
-        - `tcp(port, within = …)`: Healthy once a TCP connection on the loopback address is accepted.
-        - `exec(run, within = …)`: Healthy once a command, run in the service's image as its user, exits with 0.
+            - `http(port, path = …, within = …)`: Healthy once an HTTP GET on the loopback address answers 200 to 399.
+            - `http(channel, path = …, within = …)`: The same over a channel that the service serves.
+            - `tcp(port, within = …)`: Healthy once a TCP connection on the loopback address is accepted.
+            - `exec(run, within = …)`: Healthy once a command, run in the service's image as its user, exits with 0.
 
-        ```nos
-        health = http(port = 80, path = "/", within = 10s)
-        ```
-    "#]],
+            ```nos
+            health = http(port = 80, path = "/", within = 10s)
+            ```
+        "#]],
     );
     check(
         "host a {\n  disk = { kee$0p = 3 }\n}\n",

@@ -1,0 +1,374 @@
+//! Crates from their registries, as a folder that cargo takes in a registry's place.
+//!
+//! Which registry a crate is from, its lock file says; where that registry is, this machine's
+//! cargo configuration may say (`[source.crates-io] replace-with = …`). What comes from there is
+//! checked against the lock file's checksum, so it does not matter for the result.
+
+use super::lockfile::{Crate, LockFile};
+use crate::compose::output_object;
+use crate::debian::{Base, Transport};
+use crate::error::BuildError;
+use crate::fetch;
+use crate::realise::Builder;
+use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_store::{ActionResult, Blob, Output, Store};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Crates fetched at once.
+const CONNECTIONS: usize = 6;
+
+/// Largest configuration of a registry, in bytes.
+const MAX_CONFIG_BYTES: u64 = 1 << 16;
+
+/// Replacements followed before they are called a circle.
+const MAX_REPLACEMENTS: usize = 16;
+
+/// Fetches and unpacks the crates of a lock file; see [`crate::work::Work::Crates`].
+///
+/// # Errors
+/// [`BuildError::Cargo`] for a lock file that cannot be followed, [`BuildError::Fetch`] where a
+/// crate cannot be had.
+pub(crate) fn crates(
+    builder: &Builder<'_>,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    let input = inputs
+        .first()
+        .ok_or(BuildError::MissingOutput { name: "file" })?;
+    let text = builder
+        .store
+        .read_object(&output_object(input, "file")?.digest)?;
+    let lock = LockFile::parse(&String::from_utf8_lossy(&text))?;
+    let transport = Transport::new(CONNECTIONS);
+    let blobs = fetch_all(builder, &transport, &lock.crates)?;
+    let mut tree = Tree::new();
+    for (wanted, blob) in lock.crates.iter().zip(blobs) {
+        add(builder.store, &mut tree, wanted, &blob)?;
+    }
+    let mut members = lock.members.join("\n");
+    members.push('\n');
+    text_file(builder.store, &mut tree, "members", &members)?;
+    let config = configuration(&lock.crates);
+    text_file(builder.store, &mut tree, "config.toml", &config)?;
+    let digest = builder.store.add_tree(&tree)?;
+    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+}
+
+/// Brings all crates into the store, several at once; gives them in their order.
+fn fetch_all(
+    builder: &Builder<'_>,
+    transport: &Transport,
+    wanted: &[Crate],
+) -> Result<Vec<Blob>, BuildError> {
+    let mut templates: BTreeMap<&str, String> = BTreeMap::new();
+    for wanted in wanted {
+        // A store that has all of them needs no registry.
+        if !templates.contains_key(wanted.source.as_str())
+            && !builder.store.contains(&wanted.checksum)?
+            && !builder.options.offline
+        {
+            let template = template(builder, transport, &wanted.source)?;
+            templates.insert(&wanted.source, template);
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(wanted) = wanted.get(at) else {
+                return;
+            };
+            let address = templates
+                .get(wanted.source.as_str())
+                .map(|template| address(template, wanted));
+            let addresses: Vec<String> = address.into_iter().collect();
+            let name = format!("{} {}", wanted.name, wanted.version);
+            let blob = fetch::file(builder, transport, &name, &addresses, &wanted.checksum);
+            if blob.is_err() {
+                next.store(usize::MAX / 2, Ordering::Relaxed);
+            }
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.insert(at, blob);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..CONNECTIONS.min(wanted.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.into_values().collect()
+}
+
+/// What a registry says of itself.
+#[derive(serde::Deserialize)]
+struct RegistryConfig {
+    dl: String,
+}
+
+/// How the registry `source` makes addresses of crates.
+fn template(
+    builder: &Builder<'_>,
+    transport: &Transport,
+    source: &str,
+) -> Result<String, BuildError> {
+    let index = index_of(source, builder.options.cargo.unwrap_or_default())?;
+    let failed = |reason: String| BuildError::Fetch {
+        name: format!("{index}/config.json"),
+        reason,
+    };
+    let base = Base::Http(index.clone());
+    let bytes = transport.read(&base, "config.json", MAX_CONFIG_BYTES);
+    let bytes = bytes.map_err(|error| failed(error.to_string()))?;
+    let config: RegistryConfig = serde_json::from_slice(&bytes)
+        .map_err(|error| failed(format!("it is no registry's configuration: {error}")))?;
+    Ok(config.dl)
+}
+
+/// The configuration of cargo on this machine, as far as it concerns registries.
+#[derive(serde::Deserialize, Default)]
+struct MachineConfig {
+    #[serde(default)]
+    source: BTreeMap<String, SourceConfig>,
+}
+
+#[derive(serde::Deserialize)]
+struct SourceConfig {
+    #[serde(rename = "replace-with")]
+    replace_with: Option<String>,
+    registry: Option<String>,
+}
+
+/// Name of crates.io in configurations.
+const CRATES_IO: &str = "crates-io";
+
+/// Address of a registry's index over HTTP, without a `/` at the end.
+fn index_of(source: &str, machine: &str) -> Result<String, BuildError> {
+    let wrong = |reason: String| BuildError::Cargo { reason };
+    let config: MachineConfig = toml::from_str(machine).map_err(|error| {
+        let text = error.message();
+        wrong(format!(
+            "this machine's cargo configuration cannot be read: {text}; correct it"
+        ))
+    })?;
+    let mut source = source.to_owned();
+    let mut name = config
+        .source
+        .iter()
+        .find(|(_, known)| known.registry.as_deref().is_some_and(|r| same(r, &source)))
+        .map(|(name, _)| name.clone())
+        .or_else(|| is_crates_io(&source).then(|| CRATES_IO.to_owned()));
+    for _ in 0..MAX_REPLACEMENTS {
+        let known = name.as_ref().and_then(|name| config.source.get(name));
+        if let Some(registry) = known.and_then(|known| known.registry.as_ref()) {
+            source.clone_from(registry);
+        }
+        match known.and_then(|known| known.replace_with.clone()) {
+            Some(other) => name = Some(other),
+            None => return over_http(&source).ok_or_else(|| {
+                wrong(format!(
+                    "the registry {source} is not asked over HTTP; name a sparse one in cargo's \
+                     configuration (`[source.…] registry = \"sparse+https://…\"`)"
+                ))
+            }),
+        }
+    }
+    Err(wrong(
+        "the sources in cargo's configuration replace each other in a circle".into(),
+    ))
+}
+
+/// Whether two names of a registry mean the same.
+fn same(a: &str, b: &str) -> bool {
+    let bare = |text: &str| -> String {
+        let text = text.strip_prefix("registry+").unwrap_or(text);
+        text.trim_end_matches('/').to_owned()
+    };
+    bare(a) == bare(b)
+}
+
+fn is_crates_io(source: &str) -> bool {
+    source.ends_with("/crates.io-index") || source.ends_with("index.crates.io/")
+}
+
+/// The HTTP address of an index. For an index in git that is called `NAME-index`, cargo's own rule
+/// for its default registry: `index.NAME` has the same.
+fn over_http(source: &str) -> Option<String> {
+    if let Some(sparse) = source.strip_prefix("sparse+") {
+        return Some(sparse.trim_end_matches('/').to_owned());
+    }
+    let (scheme, rest) = source
+        .strip_prefix("registry+")
+        .unwrap_or(source)
+        .split_once("://")?;
+    let name = rest.rsplit('/').next()?.strip_suffix("-index")?;
+    let host = name.contains('.').then_some(name)?;
+    Some(format!("{scheme}://index.{host}"))
+}
+
+/// Where a crate is; the rules are those of the registry format's `dl`.
+fn address(template: &str, wanted: &Crate) -> String {
+    let Crate {
+        name,
+        version,
+        checksum,
+        ..
+    } = wanted;
+    if !template.contains('{') {
+        return format!("{template}/{name}/{version}/download");
+    }
+    let prefix = |name: &str| match name.len() {
+        1 | 2 => name.len().to_string(),
+        3 => format!("3/{}", &name[..1]),
+        _ => format!("{}/{}", &name[..2], &name[2..4]),
+    };
+    template
+        .replace("{crate}", name)
+        .replace("{version}", version)
+        .replace("{prefix}", &prefix(name))
+        .replace("{lowerprefix}", &prefix(&name.to_lowercase()))
+        .replace("{sha256-checksum}", &checksum.to_string())
+}
+
+/// Adds a crate below `crates`, with the file by which cargo knows it.
+fn add(
+    store: &Store,
+    tree: &mut Tree<Blob>,
+    wanted: &Crate,
+    blob: &Blob,
+) -> Result<(), BuildError> {
+    let title = format!("{}-{}", wanted.name, wanted.version);
+    let unpacked = fetch::plain(fetch::unpack(store, &title, blob)?);
+    for (path, node) in unpacked.iter().filter(|(path, _)| !path.is_root()) {
+        if path.components().next() != Some(title.as_bytes()) {
+            return Err(BuildError::Archive {
+                name: title,
+                reason: "it holds more than its own folder; its registry is at fault".into(),
+            });
+        }
+        let place = TreePath::new("crates")?.join(path.as_bytes())?;
+        let mut node = node.clone();
+        if let Kind::HardLink(target) = &node.kind {
+            node.kind = Kind::HardLink(TreePath::new("crates")?.join(target.as_bytes())?);
+        }
+        tree.insert_with_parents(place, node)?;
+    }
+    let sums = format!("{{\"files\":{{}},\"package\":\"{}\"}}", wanted.checksum);
+    text_file(
+        store,
+        tree,
+        &format!("crates/{title}/.cargo-checksum.json"),
+        &sums,
+    )
+}
+
+fn text_file(
+    store: &Store,
+    tree: &mut Tree<Blob>,
+    path: &str,
+    text: &str,
+) -> Result<(), BuildError> {
+    let digest = store.add_bytes(text.as_bytes())?;
+    let blob = Blob {
+        digest,
+        size: text.len() as u64,
+    };
+    let node = Node {
+        metadata: Metadata::with_mode(0o644),
+        kind: Kind::File(blob),
+    };
+    Ok(tree.insert_with_parents(TreePath::new(path)?, node)?)
+}
+
+/// Cargo's configuration inside: every registry is the folder.
+fn configuration(crates: &[Crate]) -> String {
+    let mut text = String::from("[source.nos]\ndirectory = \"/crates/crates\"\n");
+    let sources: BTreeSet<&str> = crates.iter().map(|wanted| wanted.source.as_str()).collect();
+    for source in sources {
+        if is_crates_io(source) {
+            text.push_str("[source.crates-io]\nreplace-with = \"nos\"\n");
+        } else {
+            let bare = source.strip_prefix("registry+").unwrap_or(source);
+            text.push_str(&format!(
+                "[source.{bare:?}]\nregistry = {bare:?}\nreplace-with = \"nos\"\n"
+            ));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nos_store::Digest;
+
+    const LOCKED: &str = "registry+https://git.example/rust/crates.io-index";
+
+    #[test]
+    fn registries_are_where_the_machine_says() {
+        let index = |source: &str, machine: &str| index_of(source, machine);
+        assert_eq!(index(LOCKED, "").unwrap(), "https://index.crates.io");
+        assert_eq!(
+            index("sparse+https://r.example/i/", "").unwrap(),
+            "https://r.example/i"
+        );
+        let replaced = "[source.crates-io]\nreplace-with = \"near\"\n\
+                        [source.near]\nregistry = \"sparse+https://near.example/index/\"\n";
+        assert_eq!(
+            index(LOCKED, replaced).unwrap(),
+            "https://near.example/index"
+        );
+        assert_eq!(
+            index("sparse+https://r.example/", replaced).unwrap(),
+            "https://r.example"
+        );
+        let circle = "[source.crates-io]\nreplace-with = \"a\"\n[source.a]\nreplace-with = \"a\"\n";
+        assert!(index(LOCKED, circle).is_err());
+        assert!(index("registry+ssh://git.example/own", "").is_err());
+        assert!(index(LOCKED, "source = 1").is_err());
+    }
+
+    #[test]
+    fn addresses_follow_the_registry() {
+        let wanted = Crate {
+            name: "Serde".into(),
+            version: "1.0.1".into(),
+            source: LOCKED.into(),
+            checksum: Digest::of(b""),
+        };
+        assert_eq!(
+            address("https://d/c", &wanted),
+            "https://d/c/Serde/1.0.1/download"
+        );
+        assert_eq!(
+            address(
+                "https://d/{lowerprefix}/{prefix}/{crate}-{version}.crate",
+                &wanted
+            ),
+            "https://d/se/rd/Se/rd/Serde-1.0.1.crate"
+        );
+    }
+
+    #[test]
+    fn every_registry_is_replaced() {
+        let wanted = |source: &str| Crate {
+            name: "a".into(),
+            version: "1".into(),
+            source: source.into(),
+            checksum: Digest::of(b""),
+        };
+        let text = configuration(&[wanted(LOCKED), wanted("sparse+https://own.example/i/")]);
+        let parsed: toml::Table = toml::from_str(&text).unwrap();
+        let names: Vec<_> = parsed["source"]
+            .as_table()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(names, ["crates-io", "nos", "sparse+https://own.example/i/"]);
+    }
+}

@@ -1,0 +1,169 @@
+//! Actions of what is made from sources.
+
+use super::{ActionId, Plan, PlanError, Planner, sorted};
+use crate::cargo;
+use crate::make::{self, Place};
+use crate::work::{Origin, Work};
+use nos_specs::system::{Build, BuildSource, Cargo, System, Using};
+use std::collections::BTreeMap;
+
+/// Lock group of the tools of one build.
+pub fn build_group(build: &str) -> String {
+    format!("build {build}")
+}
+
+/// Debian packages that a build asks for.
+pub(super) fn tools_of(build: &Build) -> Vec<String> {
+    let compiler = ["binutils", "gcc", "libc6-dev"];
+    let more: &[&str] = match build.using {
+        Using::Script { .. } => &[],
+        Using::Make { .. } | Using::Autotools { .. } => &["make"],
+        Using::Cmake { .. } => &["cmake", "g++", "make"],
+        Using::Cargo(_) => &["cargo", "rustc"],
+    };
+    let compiler = match build.using {
+        Using::Script { .. } => &[][..],
+        _ => &compiler[..],
+    };
+    let mut wants: Vec<String> = make::tools::BASE.map(String::from).into();
+    wants.extend(compiler.iter().chain(more).map(|name| (*name).to_owned()));
+    wants.extend(build.tools.iter().cloned());
+    sorted(&wants)
+}
+
+/// Adds to `groups` what the builds of `system` ask of Debian.
+pub(super) fn wanted(
+    system: &System,
+    groups: &mut BTreeMap<String, Vec<String>>,
+) -> Result<(), PlanError> {
+    for (name, build) in &system.builds {
+        let wants = tools_of(build);
+        let old = groups.insert(build_group(name), wants.clone());
+        if old.is_some_and(|old| old != wants) {
+            return Err(PlanError::BuildClash {
+                build: name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Planner<'_> {
+    /// The actions of one build; its result is the last one's tree. Builds that it needs come
+    /// first.
+    pub(super) fn build(&mut self, system: &System, name: &str) -> Result<ActionId, PlanError> {
+        if let Some(id) = self.built.get(name) {
+            return Ok(*id);
+        }
+        let Some(build) = system.builds.get(name) else {
+            return Err(PlanError::NoBuild { build: name.into() });
+        };
+        let tools = self.tools(&build_group(name), &tools_of(build))?;
+        let source = match &build.source {
+            Some(source) => Some(self.build_source(source)),
+            None => None,
+        };
+        let mut needs = Vec::new();
+        for need in &build.needs {
+            needs.push((need.clone(), self.build(system, need)?));
+        }
+        let mut inputs = vec![tools];
+        let mut recipe = match (&build.using, source, make::recipes::recipe(name, build)) {
+            (Using::Cargo(package), Some(source), _) => {
+                inputs.extend(self.cargo(name, build, package, tools, source));
+                cargo::package(name, build, package)
+            }
+            (_, Some(source), Some(mut recipe)) => {
+                inputs.push(source);
+                recipe.places.push(Place::Copy("source".into()));
+                recipe
+            }
+            (_, None, Some(recipe)) => recipe,
+            (_, None, None) => return Err(PlanError::NoBuild { build: name.into() }),
+            (_, Some(_), None) => return Err(PlanError::NoBuild { build: name.into() }),
+        };
+        for (need, id) in needs {
+            inputs.push(id);
+            recipe.places.push(Place::At(format!("/needs/{need}")));
+        }
+        let label = recipe.name.clone();
+        let id = self.plan.push(label, inputs, Work::Make(Box::new(recipe)));
+        self.built.insert(name.into(), id);
+        Ok(id)
+    }
+
+    /// The root of tools that a lock group pins.
+    pub(super) fn tools(&mut self, group: &str, wants: &[String]) -> Result<ActionId, PlanError> {
+        let mut inputs = Vec::new();
+        let mut packages = Vec::new();
+        let mut pins = self.group(group, wants)?;
+        pins.sort_by(|a, b| a.0.cmp(&b.0));
+        for (package, pin) in pins {
+            inputs.push(self.unpack(&package, pin));
+            packages.push(package);
+        }
+        let same = |plan: &Plan| {
+            let found = plan.iter().find(|(_, action)| {
+                action.inputs == inputs
+                    && matches!(&action.work, Work::Tools { packages: known } if *known == packages)
+            });
+            found.map(|(id, _)| id)
+        };
+        if let Some(id) = same(&self.plan) {
+            return Ok(id);
+        }
+        let label = format!("tools of {group}");
+        Ok(self.plan.push(label, inputs, Work::Tools { packages }))
+    }
+
+    /// The steps before a Rust package itself; gives its inputs behind the tools.
+    fn cargo(
+        &mut self,
+        name: &str,
+        build: &Build,
+        package: &Cargo,
+        tools: ActionId,
+        source: ActionId,
+    ) -> [ActionId; 3] {
+        let lock = self.plan.push(
+            format!("Cargo.lock of {name}"),
+            vec![source],
+            Work::CargoLock,
+        );
+        let crates = self
+            .plan
+            .push(format!("crates of {name}"), vec![lock], Work::Crates);
+        let skeleton = self.plan.push(
+            format!("skeleton of {name}"),
+            vec![source],
+            Work::CargoSkeleton,
+        );
+        let recipe = cargo::dependencies(name, build, package);
+        let dependencies = self.plan.push(
+            recipe.name.clone(),
+            vec![tools, skeleton, crates],
+            Work::Make(Box::new(recipe)),
+        );
+        [source, crates, dependencies]
+    }
+
+    fn build_source(&mut self, source: &BuildSource) -> ActionId {
+        match source {
+            BuildSource::Folder { path } => self.plan.push(
+                format!("folder {path}"),
+                Vec::new(),
+                Work::Source(Origin::Folder(path.clone())),
+            ),
+            BuildSource::Fetch(fetch) => {
+                let name = fetch.url.rsplit('/').next().unwrap_or_default().to_owned();
+                let fetched = self.plan.push(
+                    format!("fetch {name}"),
+                    Vec::new(),
+                    Work::Fetch(fetch.clone()),
+                );
+                let label = format!("unpack {name}");
+                self.plan.push(label, vec![fetched], Work::Archive { name })
+            }
+        }
+    }
+}
