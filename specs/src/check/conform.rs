@@ -123,7 +123,7 @@ impl Checker<'_> {
                         codes::EMPTY_LIST,
                         value.span,
                         format!("`{name}` is empty"),
-                        format!("an example: {name} = {}", ty.example()),
+                        format!("write what it needs, such as `{name} = {}`", ty.example()),
                     ));
                     fits = false;
                 }
@@ -318,10 +318,14 @@ impl Checker<'_> {
                             let first = known.arguments.first().map_or("", |a| a.name);
                             format!("give it `{first}` or `{}`, not both", other.name)
                         }
-                        (None, None) => format!(
-                            "its arguments are {}",
-                            names().collect::<Vec<_>>().join(", ")
-                        ),
+                        (None, None) => {
+                            let open = known.arguments.iter().zip(&values);
+                            let open = open.filter(|(_, value)| value.is_none());
+                            match choice(open.map(|(a, _)| format!("`{} = …`", a.name))) {
+                                open if open.is_empty() => "take it out".into(),
+                                open => format!("take it out, or name it: {open}"),
+                            }
+                        }
                     };
                     let wrong = Diagnostic::new(codes::BAD_ARGUMENT, place, what, help);
                     if let Some(near) = near {
@@ -436,7 +440,8 @@ impl Checker<'_> {
             (Type::Map(..), ValueKind::List(_)) => {
                 wrong(format!("write it in braces: {name} = {}", ty.example()))
             }
-            _ => wrong(format!("an example: {}", ty.example())),
+            (Type::Bool, _) => wrong("write `true` or `false`".into()),
+            _ => wrong(format!("write one such as `{}`", ty.example())),
         };
         if !literal && self.sources.slice(value.origin) != source {
             diagnostic = diagnostic.label(value.origin, "written here");

@@ -244,7 +244,10 @@ impl Checker<'_> {
                 let message = format!("the service does not serve the channel `{name}`");
                 let help = match serves {
                     [] => format!("add `serves = [\"{name}\"]`"),
-                    _ => format!("it serves {}", serves.join(", ")),
+                    _ => format!(
+                        "ask a channel that it serves ({}), or add \"{name}\" to `serves`",
+                        serves.join(", ")
+                    ),
                 };
                 self.report(Diagnostic::new(
                     codes::CHANNEL_ONE_END,
@@ -272,7 +275,10 @@ impl Checker<'_> {
             let help = if known.is_empty() {
                 format!("add `listen = [tcp({port})]`")
             } else {
-                format!("it listens on {}", known.join(", "))
+                format!(
+                    "ask a port that it listens on ({}), or add `tcp({port})` to `listen`",
+                    known.join(", ")
+                )
             };
             let message = format!("the service does not listen on port {port}");
             let place = arguments.get("port").map_or(value.span, |port| port.span);

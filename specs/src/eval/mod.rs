@@ -287,7 +287,9 @@ impl<'a> Evaluator<'a> {
                 }
             }
             (Some((_, template)), None) => {
-                let call = format!("{}()", template.name.text);
+                let needed = template.parameters.iter().filter(|p| p.default.is_none());
+                let needed: Vec<String> = needed.map(|p| format!("{} = …", p.name.text)).collect();
+                let call = format!("{}({})", template.name.text, needed.join(", "));
                 self.report(
                     Diagnostic::new(
                         codes::WRONG_TYPE,

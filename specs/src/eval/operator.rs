@@ -64,7 +64,11 @@ impl<'a> Evaluator<'a> {
                     codes::OVERFLOW,
                     span,
                     "the result is larger than any number",
-                    format!("numbers lie between {} and {}", i64::MIN, i64::MAX),
+                    format!(
+                        "make its parts smaller: numbers lie between {} and {}",
+                        i64::MIN,
+                        i64::MAX
+                    ),
                 ));
                 Value::error(span)
             }

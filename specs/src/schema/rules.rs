@@ -27,7 +27,7 @@ fn form(rule: &Rule) -> Result<(), Problem> {
     problem(
         codes::BAD_TEXT,
         &format!("is not {}", rule.name),
-        format!("an example: \"{}\"", rule.example),
+        format!("write one like \"{}\"", rule.example),
     )
 }
 
@@ -215,7 +215,11 @@ fn package(text: &str) -> Result<(), Problem> {
             "give the name alone; `nos lock` pins versions, and hosts have one architecture",
         );
     }
-    form(&PACKAGE)
+    problem(
+        codes::BAD_TEXT,
+        "is not a package name",
+        "write at least two of a-z, 0-9, +, - and ., a letter or digit first, such as \"nginx\"",
+    )
 }
 
 /// A kernel module.
@@ -300,10 +304,13 @@ fn variable(text: &str) -> Result<(), Problem> {
     let word = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     let first = text.starts_with(|c: char| !c.is_ascii_digit());
     if word && first && text.len() <= 128 {
-        Ok(())
-    } else {
-        form(&VARIABLE)
+        return Ok(());
     }
+    problem(
+        codes::BAD_TEXT,
+        "is not a variable's name",
+        "write letters, digits and _, and no digit first, such as \"LANG\"",
+    )
 }
 
 /// A Linux capability.
@@ -378,7 +385,7 @@ fn capability(text: &str) -> Result<(), Problem> {
         message: "is not a capability".into(),
         help: match near {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None => "capabilities(7) lists them; an example: \"CAP_NET_RAW\"".into(),
+            None => "write one that capabilities(7) lists, such as \"CAP_NET_RAW\"".into(),
         },
         better: near.map(str::to_owned),
     })

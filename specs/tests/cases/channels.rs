@@ -193,7 +193,7 @@ pub(crate) fn cases() {
               |                           ^^^^^
               |
               = note: in service app
-              = help: it serves api
+              = help: ask a channel that it serves (api), or add "app" to `serves`
         "#]],
     );
     wrong(

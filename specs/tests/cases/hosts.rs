@@ -261,7 +261,7 @@ host edge {
               |                        ^^^^
               |
               = note: in service web
-              = help: it listens on 80
+              = help: ask a port that it listens on (80), or add `tcp(8080)` to `listen`
         "#]],
     );
     wrong(

@@ -90,7 +90,7 @@ pub(crate) fn cases() {
               |                ^^^^
               |
               = note: in service a
-              = help: call it: `like page()`
+              = help: call it: `like page(port = …)`
         "#]],
     );
     wrong(

@@ -49,7 +49,7 @@ pub(crate) fn cases() {
               |         ^^
               |
               = note: in service web
-              = help: an example: run = ["/usr/bin/app"]
+              = help: write what it needs, such as `run = ["/usr/bin/app"]`
         "#]],
     );
     wrong(
@@ -85,15 +85,15 @@ pub(crate) fn cases() {
     wrong(
         &service(r#"trim = "yes""#),
         expect![[r#"
-        error[E0401]: `trim` takes `true` or `false`, not a text
-         --> a.nos:4:10
-          |
-        4 |   trim = "yes"
-          |          ^^^^^
-          |
-          = note: in service web
-          = help: an example: true
-    "#]],
+            error[E0401]: `trim` takes `true` or `false`, not a text
+             --> a.nos:4:10
+              |
+            4 |   trim = "yes"
+              |          ^^^^^
+              |
+              = note: in service web
+              = help: write `true` or `false`
+        "#]],
     );
     wrong(
         &service(r#"restart = "never""#),
@@ -212,15 +212,15 @@ pub(crate) fn cases() {
     wrong(
         &service("listen = [tcp(80, 90)]"),
         expect![[r#"
-        error[E0406]: `tcp` takes no value here without its name
-         --> a.nos:4:21
-          |
-        4 |   listen = [tcp(80, 90)]
-          |                     ^^
-          |
-          = note: in service web
-          = help: its arguments are port
-    "#]],
+            error[E0406]: `tcp` takes no value here without its name
+             --> a.nos:4:21
+              |
+            4 |   listen = [tcp(80, 90)]
+              |                     ^^
+              |
+              = note: in service web
+              = help: take it out
+        "#]],
     );
     wrong(
         &service("health = http(prt = 80)"),
@@ -475,7 +475,7 @@ pub(crate) fn cases() {
               |                                     ^^^
               |
               = note: in service web
-              = help: an example: "nginx"
+              = help: write at least two of a-z, 0-9, +, - and ., a letter or digit first, such as "nginx"
         "#]],
     );
     wrong(
@@ -516,34 +516,34 @@ pub(crate) fn cases() {
               |                              ^^^^^^^^^
               |
               = note: in service web
-              = help: capabilities(7) lists them; an example: "CAP_NET_RAW"
+              = help: write one that capabilities(7) lists, such as "CAP_NET_RAW"
         "#]],
     );
     wrong(
         &service(r#"env = { "1A" = "x", B = 1 }"#),
         expect![[r#"
-        error[E0407]: "1A" is not a variable's name
-         --> a.nos:4:11
-          |
-        4 |   env = { "1A" = "x", B = 1 }
-          |           ^^^^
-          |
-          = note: in service web
-          = help: an example: "LANG"
+            error[E0407]: "1A" is not a variable's name
+             --> a.nos:4:11
+              |
+            4 |   env = { "1A" = "x", B = 1 }
+              |           ^^^^
+              |
+              = note: in service web
+              = help: write letters, digits and _, and no digit first, such as "LANG"
 
-        error[E0401]: `env` takes a text, not a number
-         --> a.nos:4:27
-          |
-        4 |   env = { "1A" = "x", B = 1 }
-          |                           ^
-          |
-          = note: in service web
-        help: put it in quotes
-          |
-        4 -   env = { "1A" = "x", B = 1 }
-        4 +   env = { "1A" = "x", B = "1" }
-          |
-    "#]],
+            error[E0401]: `env` takes a text, not a number
+             --> a.nos:4:27
+              |
+            4 |   env = { "1A" = "x", B = 1 }
+              |                           ^
+              |
+              = note: in service web
+            help: put it in quotes
+              |
+            4 -   env = { "1A" = "x", B = 1 }
+            4 +   env = { "1A" = "x", B = "1" }
+              |
+        "#]],
     );
     wrong(
         &service(r#"state = ["data", "/"]"#),
@@ -661,7 +661,7 @@ pub(crate) fn cases() {
               |                                                              ^^^^^^
               |
               = note: in host edge
-              = help: an example: "192.0.2.7/24"
+              = help: write one like "192.0.2.7/24"
 
             error[E0401]: `gateways` takes a list of IP addresses, not a text
              --> a.nos:3:82
@@ -697,15 +697,15 @@ pub(crate) fn cases() {
     wrong(
         &host("network = tcp(80)"),
         expect![[r#"
-        error[E0401]: `network` takes `none`, `dhcp`, `dhcp(…)` or `static(…)`, not `tcp(…)`
-         --> a.nos:3:13
-          |
-        3 |   network = tcp(80)
-          |             ^^^^^^^
-          |
-          = note: in host edge
-          = help: an example: dhcp
-    "#]],
+            error[E0401]: `network` takes `none`, `dhcp`, `dhcp(…)` or `static(…)`, not `tcp(…)`
+             --> a.nos:3:13
+              |
+            3 |   network = tcp(80)
+              |             ^^^^^^^
+              |
+              = note: in host edge
+              = help: write one such as `dhcp`
+        "#]],
     );
     wrong(
         &host("network = dhcpp"),
@@ -765,15 +765,15 @@ pub(crate) fn cases() {
     wrong(
         &host("machine = { memory = 10s }"),
         expect![[r#"
-        error[E0401]: `memory` takes a size, not a time
-         --> a.nos:3:24
-          |
-        3 |   machine = { memory = 10s }
-          |                        ^^^
-          |
-          = note: in host edge
-          = help: an example: 64MiB
-    "#]],
+            error[E0401]: `memory` takes a size, not a time
+             --> a.nos:3:24
+              |
+            3 |   machine = { memory = 10s }
+              |                        ^^^
+              |
+              = note: in host edge
+              = help: write one such as `64MiB`
+        "#]],
     );
     wrong(
         &host(r#"debian = { suite = "stable", mirror = "mirror.example" }"#),
@@ -794,7 +794,7 @@ pub(crate) fn cases() {
               |                                         ^^^^^^^^^^^^^^^^
               |
               = note: in host edge
-              = help: an example: "https://mirror.example/debian"
+              = help: write one like "https://mirror.example/debian"
         "#]],
     );
     wrong(
@@ -848,7 +848,7 @@ let g = 1 in 2
             4 | let d = 9223372036854775807 + 1
               |         ^^^^^^^^^^^^^^^^^^^^^^^
               |
-              = help: numbers lie between -9223372036854775808 and 9223372036854775807
+              = help: make its parts smaller: numbers lie between -9223372036854775808 and 9223372036854775807
 
             error[E0401]: a condition is true or false, not a number
              --> a.nos:5:13
