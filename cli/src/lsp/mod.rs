@@ -8,6 +8,8 @@ mod outside;
 mod report;
 mod server;
 mod shape;
+#[cfg(test)]
+mod tests;
 mod text;
 mod transport;
 mod uri;

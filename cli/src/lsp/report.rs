@@ -72,8 +72,8 @@ impl Reports {
         for (path, found) in self.specs.values().flatten() {
             let all = now.entry(path).or_default();
             for diagnostic in found {
-                // Specs that share a file say the same about it.
-                if !all.contains(&diagnostic) {
+                // Specs that share a file say the same about it, each with its own way to it.
+                if !all.iter().any(|known| same(known, diagnostic)) {
                     all.push(diagnostic);
                 }
             }
@@ -113,4 +113,10 @@ impl Reports {
         }
         news
     }
+}
+
+/// Whether two diagnostics tell of one mistake.
+fn same(a: &Diagnostic, b: &Diagnostic) -> bool {
+    let first_line = |message: &str| message.lines().next().map(str::to_owned);
+    (a.range, &a.code) == (b.range, &b.code) && first_line(&a.message) == first_line(&b.message)
 }

@@ -77,6 +77,11 @@ fn parse(bytes: &[u8]) -> Incoming {
     };
     let id = value.get("id").cloned();
     match serde_json::from_value(value) {
+        // With an id that cannot be one it only looks like a notification.
+        Ok(Message::Notification(_)) if id.is_some() => {
+            let text = "the id of a request is a whole number of 32 bits or a text";
+            wrong(None, ErrorCode::InvalidRequest, text)
+        }
         Ok(message) => Incoming::Message(message),
         Err(_) => {
             let text = "neither a request, a response nor a notification";
@@ -137,6 +142,7 @@ mod tests {
             (framed("\u{fffd}"), "-32700"),
             (framed(r#"{"id":[],"method":1}"#), "-32600"),
             (framed(&"[".repeat(100_000)), "-32700"),
+            (framed(r#"{"id":1e99,"method":"a"}"#), "-32600"),
             (b"no header\r\n\r\n".to_vec(), "-32700"),
             (b"Content-Length: -1\r\n\r\n".to_vec(), "-32700"),
             (

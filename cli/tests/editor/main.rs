@@ -9,6 +9,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod grammars;
+mod protocol;
 
 use common::say;
 use expect_test::{Expect, expect};
