@@ -120,11 +120,24 @@ impl State {
         let mut state = Self::read_without_pointer(device)?;
         let (pointer, offset) = {
             let window = state.esp_window(device);
-            read_pointer(&window, &state.volume, device.sector_size())?
+            read_pointer(&window, &state.volume, device.sector_size()).map_err(
+                |error| match error {
+                    OpenError::NotOurs { .. } if state.is_ours() => OpenError::Pointer {
+                        what: "is missing or damaged".into(),
+                    },
+                    other => other,
+                },
+            )?
         };
         state.pointer = pointer;
         state.pointer_offset = state.esp.start + offset;
         Ok(state)
+    }
+
+    /// Whether there is a generation and an image: somebody else's disk has neither.
+    pub(crate) fn is_ours(&self) -> bool {
+        let image = guid(nos_manifest::IMAGE_TYPE_GUID);
+        !self.entries.is_empty() && self.table.find_type(image).is_some()
     }
 
     /// The disk with a pointer that says what the boot loader does where there is none: the newest

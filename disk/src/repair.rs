@@ -3,7 +3,6 @@
 use crate::commit::{Phase, forget};
 use crate::disk::{Disk, POINTER, State, Tables, read_pointer};
 use crate::entry::{self, ENTRIES, MAX_ENTRY_BYTES};
-use crate::layout::guid;
 use crate::verify::VerifyReport;
 use crate::{BlockDevice, Error, OpenError, Report};
 use nos_formats::fat::{self, FatError, Volume};
@@ -94,16 +93,8 @@ fn lost_pointer(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
             return Err(OpenError::Esp(error).into());
         }
     }
-    // Somebody else's disk has neither.
-    let has_image = state
-        .table
-        .find_type(guid(nos_manifest::IMAGE_TYPE_GUID))
-        .is_some();
-    let Some(current) = state
-        .current()
-        .map(|entry| entry.number)
-        .filter(|_| has_image)
-    else {
+    let current = state.current().map(|entry| entry.number);
+    let Some(current) = current.filter(|_| state.is_ours()) else {
         return Err(why.into());
     };
     let fields = state.first_fields(current);

@@ -389,12 +389,16 @@ fn check_image(
 ) -> Result<verity::Report, String> {
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        let work = scope.spawn(move || {
+        let work = move || {
             image::check(device, place, image, &|bytes| {
                 // Somebody listens until this thread has ended.
                 let _ = sender.send(bytes);
             })
-        });
+        };
+        let Ok(work) = thread::Builder::new().spawn_scoped(scope, work) else {
+            // No thread to be had: it goes without being watched.
+            return image::check(device, place, image, &|_| {});
+        };
         receiver.iter().for_each(on_bytes);
         match work.join() {
             Ok(result) => result,

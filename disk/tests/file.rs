@@ -113,7 +113,7 @@ fn files_that_are_no_disks_are_refused_by_kind() {
         "{error}"
     );
     let error = replaced("#nos format=1", "#abc format=1");
-    assert!(matches!(error, OpenError::NotOurs { .. }), "{error}");
+    assert!(matches!(error, OpenError::Pointer { .. }), "{error}");
     let error = replaced("default nos-*-a.conf", "default nos-*-/.conf");
     assert!(matches!(error, OpenError::Pointer { .. }), "{error}");
     let mut no_boot_sector = good.clone();

@@ -7,6 +7,7 @@ use common::*;
 use nos_disk::flash::FlashError;
 use nos_disk::{
     BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice, RecordingDevice, Shortage,
+    StateSize,
 };
 
 const SIZE: usize = 32 << 20;
@@ -338,6 +339,82 @@ fn a_broken_copy_of_the_table_is_put_back_from_the_good_one() {
         assert!(nos_disk::repair(&mut device).is_err());
         assert!(device.bytes() == before.bytes(), "nothing was written");
     }
+}
+
+#[test]
+fn a_pinned_generation_outlives_every_collection() {
+    for sector_size in [512, 4096] {
+        let mut device = disk_with(sector_size, SIZE, &first());
+        let mut disk = Disk::open(&mut device).unwrap();
+        let report = disk.pin(1, None).unwrap();
+        assert_eq!((report.sectors_written, report.flushes), (1, 1));
+        assert_eq!(disk.pin(1, None).unwrap().sectors_written, 0);
+        for _ in 0..3 {
+            install(&mut device, &second()).unwrap();
+        }
+        let mut disk = Disk::open(&mut device).unwrap();
+        assert_eq!(disk.gc(1).unwrap().removed, [2]);
+        let error = disk.remove(1).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("is pinned; `nos unpin` it first"),
+            "{error}"
+        );
+        disk.pin(1, Some("keep\nthis ")).unwrap();
+        let one = &disk.generations()[0];
+        assert_eq!((one.label.as_str(), one.pinned), ("keep this", true));
+        assert_eq!(disk.unpin(1).unwrap().sectors_written, 1);
+        everything_is_clean(&mut device);
+        let mut disk = Disk::open(&mut device).unwrap();
+        assert_eq!(disk.gc(1).unwrap().removed, [1]);
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![3, 4], Some(4)));
+    }
+}
+
+/// A disk that was copied to a larger one: everything works as it is, `grow` uses the rest.
+#[test]
+fn a_larger_device_is_grown_into() {
+    for sector_size in [512u32, 4096] {
+        for more in [sector_size as usize, 3 * sector_size as usize, 40 << 20] {
+            let mut bytes = disk_with(sector_size, SIZE, &first()).bytes().to_vec();
+            bytes.resize(bytes.len() + more, 0);
+            let mut device = MemoryDevice::from_bytes(bytes, sector_size);
+            let mut disk = Disk::open(&mut device).unwrap();
+            let report = disk.verify(&mut quiet).unwrap();
+            assert!(report.is_good(), "{:?}", report.findings);
+            assert_eq!(report.findings.len(), 1);
+            assert_eq!(disk.grow(StateSize::Keep).unwrap().flushes, 2);
+            everything_is_clean(&mut device);
+            let mut disk = Disk::open(&mut device).unwrap();
+            assert_eq!(disk.grow(StateSize::Keep).unwrap().sectors_written, 0);
+        }
+    }
+    let mut bytes = disk_with(512, SIZE, &first()).bytes().to_vec();
+    bytes.resize(bytes.len() + (40 << 20), 0);
+    let mut device = MemoryDevice::from_bytes(bytes, 512);
+    let state = |device: &mut MemoryDevice| {
+        let disk = Disk::open(device).unwrap();
+        let entries = disk.table().numbered();
+        let state = entries.filter(|(_, entry)| entry.label() == "state");
+        state.map(|(_, entry)| entry.sectors() * 512).next()
+    };
+    for (size, wanted) in [
+        (StateSize::Bytes((3 << 20) - 5), Some(3 << 20)),
+        (StateSize::Bytes(3 << 20), Some(3 << 20)),
+        (StateSize::All, Some(41 << 20)),
+    ] {
+        Disk::open(&mut device).unwrap().grow(size).unwrap();
+        assert_eq!(state(&mut device), wanted);
+        everything_is_clean(&mut device);
+    }
+    let before = device.clone();
+    for size in [StateSize::Bytes(1 << 20), StateSize::Bytes(1 << 40)] {
+        let error = Disk::open(&mut device).unwrap().grow(size).unwrap_err();
+        assert!(matches!(error, Error::Layout { .. }), "{error}");
+    }
+    assert!(device.bytes() == before.bytes());
 }
 
 /// The `gpt` crate reads what we write: another program's eyes on fresh and on changed tables.

@@ -1,7 +1,7 @@
 //! From the kernel's first call of init to started services.
 
 use crate::cmdline::Options;
-use crate::disk::{find, verity};
+use crate::disk::{find, state, verity};
 use crate::machine::Machine;
 use crate::modules::Loader;
 use crate::net::bring_up::{self, Network};
@@ -239,7 +239,15 @@ fn mount_state(disks: &[String]) -> Result<()> {
             let flags = NO_DEVICES | libc::MS_NOATIME;
             let what = format!("mounting the state partition {device} as ext4");
             debug!("state is {device}");
-            return mount::mount(&device, STATE, "ext4", flags, "").map_err(at(&what));
+            mount::mount(&device, STATE, "ext4", flags, "").map_err(at(&what))?;
+            match state::grow(&partition.name, STATE) {
+                Ok(Some((old, new))) => {
+                    say!("state has grown from {} to {} MiB", old >> 20, new >> 20);
+                }
+                Ok(None) => {}
+                Err(error) => say!("the file system on {device} cannot grow: {error}"),
+            }
+            return Ok(());
         }
     }
     Err(BootError::NoState)

@@ -13,6 +13,7 @@ mod common;
 
 mod boot;
 mod channels;
+mod cuts;
 mod damage;
 mod generations;
 mod interrupted;

@@ -3,6 +3,7 @@
 use crate::common::Example;
 use crate::common::machine::Machine;
 use crate::common::program::{Nos, at};
+use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
@@ -64,9 +65,14 @@ fn redis_remembers_across_reboots_and_generations() {
     assert_eq!(Redis::of(&machine).ask(&["SET", "second", "2"]), "+OK");
     machine.stop();
 
-    // The generation goes back, what the services wrote does not.
+    // The generation goes back, what the services wrote does not; and the disk becomes larger.
     Nos::new(["rollback", &disk]).succeeds();
+    let file = OpenOptions::new().write(true).open(&disk).unwrap();
+    file.set_len(file.metadata().unwrap().len() + (64 << 20))
+        .unwrap();
+    Nos::new(["grow", &disk, "--state", "all"]).succeeds();
     let machine = Machine::boot(&cache, Some(&disk));
+    machine.wait_for("state has grown from ");
     assert_eq!(Redis::of(&machine).ask(&["GET", "first"]), "1");
     assert_eq!(Redis::of(&machine).ask(&["GET", "second"]), "2");
     machine.stop();

@@ -6,7 +6,7 @@
     reason = "a test that cannot go on should stop"
 )]
 
-use nos_disk::{GenerationSource, ImageSource, MemoryDevice, NewDisk};
+use nos_disk::{Disk, GenerationSource, ImageSource, InstallOptions, MemoryDevice, NewDisk};
 use nos_formats::verity::{Builder, Salt};
 use nos_manifest::Image;
 use nos_store::Digest;
@@ -170,17 +170,60 @@ pub fn digest(path: &Path) -> Digest {
 /// A disk of ours with one generation that would not boot but is whole in every other way. Made
 /// without a build, so that tests of disks need neither network nor store.
 pub fn make_disk(path: &Path, label: &str) {
-    make(path, label, None);
+    // Not by a file that this process locks: programs that other tests start meanwhile would
+    // inherit the lock until they run.
+    std::fs::write(path, disk_of(&[label]).bytes()).unwrap();
 }
 
 /// As [`make_disk`], with a state partition that holds nothing.
 pub fn make_disk_with_state(path: &Path, label: &str, state_bytes: u64) {
-    make(path, label, Some(state_bytes));
+    std::fs::write(path, disk_with(&[label], Some(state_bytes)).bytes()).unwrap();
 }
 
-fn make(path: &Path, label: &str, state_bytes: Option<u64>) {
+/// A disk in memory, with a generation for each label; each has an image of its own.
+pub fn disk_of(labels: &[&str]) -> MemoryDevice {
+    disk_with(labels, None)
+}
+
+fn disk_with(labels: &[&str], state_bytes: Option<u64>) -> MemoryDevice {
+    let new = NewDisk {
+        esp_bytes: 4 << 20,
+        state_bytes,
+        state_content: None,
+        boot_loader: b"a boot loader",
+        seed: [7; 32],
+    };
+    let mut device = MemoryDevice::new(16 << 20, 512);
+    for (index, label) in labels.iter().enumerate() {
+        let uki = format!("a kernel image{}", " ".repeat(index));
+        let (image, content) = page(index as u32);
+        let source = GenerationSource {
+            uki: uki.as_bytes(),
+            uki_digest: *Digest::of(uki.as_bytes()).as_bytes(),
+            title: "nOs test".into(),
+            label: (*label).into(),
+            kernel: "6.12.48".into(),
+            installed: Some(1_760_000_000),
+            images: vec![ImageSource {
+                image,
+                open: Box::new(|| Ok(Box::new(Cursor::new(content.as_slice())))),
+            }],
+        };
+        if index == 0 {
+            nos_disk::create(&mut device, &new, &source, &mut |_| {}).unwrap();
+        } else {
+            let mut disk = Disk::open(&mut device).unwrap();
+            let options = InstallOptions::default();
+            disk.install(&source, options, &mut |_| {}).unwrap();
+        }
+    }
+    device
+}
+
+/// An image and its bytes, another for each seed.
+fn page(seed: u32) -> (Image, Vec<u8>) {
     let bytes: Vec<u8> = (0..3 * 4096u32)
-        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .map(|i| ((i + seed).wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
     let mut builder = Builder::new(Salt::default());
     builder.update(&bytes);
@@ -194,29 +237,5 @@ fn make(path: &Path, label: &str, state_bytes: Option<u64>) {
         hash_start_block: area.params.hash_start_block(),
         size_bytes: content.len() as u64,
     };
-    let uki = b"a kernel image";
-    let source = GenerationSource {
-        uki,
-        uki_digest: *Digest::of(uki).as_bytes(),
-        title: "nOs test".into(),
-        label: label.into(),
-        kernel: "6.12.48".into(),
-        installed: Some(1_760_000_000),
-        images: vec![ImageSource {
-            image,
-            open: Box::new(|| Ok(Box::new(Cursor::new(content.as_slice())))),
-        }],
-    };
-    let new = NewDisk {
-        esp_bytes: 4 << 20,
-        state_bytes,
-        state_content: None,
-        boot_loader: b"a boot loader",
-        seed: [7; 32],
-    };
-    // Not by a file that this process locks: programs that other tests start meanwhile would
-    // inherit the lock until they run.
-    let mut device = MemoryDevice::new(16 << 20, 512);
-    nos_disk::create(&mut device, &new, &source, &mut |_| {}).unwrap();
-    std::fs::write(path, device.bytes()).unwrap();
+    (image, content)
 }

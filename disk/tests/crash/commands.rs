@@ -339,7 +339,7 @@ fn repairs(kind: Kind, two: &CowDevice) -> Vec<Command> {
         command(
             "repair-missing-pointer",
             no_pointer,
-            &["it has no \\loader\\loader.conf"],
+            &["loader.conf is missing"],
         ),
     ];
     if kind.fat == FatKind::Fat32 {

@@ -362,6 +362,101 @@ fn check_names_what_is_wrong() {
     }));
 }
 
+/// A file gets other content and loses what it had, by steps of which each leaves a volume that
+/// `fsck.fat` accepts, and a read-only attribute is one bit of one sector.
+#[test]
+fn a_file_is_replaced_in_steps() {
+    for size in [16 * MIB, 300 * MIB] {
+        let mut bytes = make(size, 512, &[("a.conf", &[1; 700]), ("other", &[2; 9000])]);
+        let mut volume = Volume::open(&bytes, size).unwrap();
+        let free = volume.free_bytes();
+        let old = volume.replace_file("a.conf", &[3; 70_000]).unwrap();
+        volume.set_read_only("a.conf", true).unwrap();
+        let changes = volume.take_changes();
+        apply(&mut bytes, &changes.data);
+        apply(&mut bytes, &changes.tables);
+        let content = |bytes: &Vec<u8>| {
+            let volume = Volume::open(bytes, size).unwrap();
+            volume.read_file(bytes, "a.conf", u64::MAX).unwrap()
+        };
+        assert_eq!(content(&bytes), [1; 700]);
+        for step in &changes.publish {
+            assert_eq!(step.len(), 1, "one sector decides");
+            apply(&mut bytes, step);
+        }
+        assert_eq!(content(&bytes), vec![3; 70_000]);
+        volume.release(old);
+        apply(&mut bytes, &volume.take_changes().tables);
+        fsck_is_silent(&bytes);
+        let volume = Volume::open(&bytes, size).unwrap();
+        assert!(volume.find("a.conf").unwrap().read_only);
+        assert_eq!(volume.check(&bytes).unwrap(), []);
+        assert_eq!(
+            free - volume.free_bytes(),
+            volume.file_bytes(70_000) - volume.file_bytes(700)
+        );
+    }
+}
+
+/// What another system leaves that did not unmount, and damage outside the first table, is named
+/// and put right, to the satisfaction of `fsck.fat`.
+#[test]
+fn marks_and_copies_are_put_right() {
+    for size in [16 * MIB, 300 * MIB] {
+        let good = make(size, 512, &[("one", &[1; 9000])]);
+        let geometry = *Volume::open(&good, size).unwrap().geometry();
+        let fat32 = geometry.kind == FatKind::Fat32;
+        let table = (geometry.reserved * 512) as usize;
+        let second = table + (geometry.table_sectors * 512) as usize;
+        let mut damage: Vec<(&str, Vec<(usize, u8)>)> = vec![
+            ("not unmounted", vec![(if fat32 { 65 } else { 37 }, 1)]),
+            (
+                "not unmounted",
+                vec![(table + if fat32 { 7 } else { 3 }, 0x07)],
+            ),
+            ("second allocation table", vec![(second + 1000, 7)]),
+        ];
+        if fat32 {
+            damage.push(("summary says", vec![(512 + 488, 9)]));
+            damage.push(("summary of free clusters is damaged", vec![(512 + 484, 9)]));
+            damage.push(("copy of the boot sector", vec![(6 * 512 + 80, 9)]));
+        }
+        let every: Vec<(usize, u8)> = damage.iter().flat_map(|d| d.1.clone()).collect();
+        damage.push(("", every));
+        for (said, changes) in damage {
+            let mut bytes = good.clone();
+            changes.iter().for_each(|(at, byte)| bytes[*at] = *byte);
+            let mut volume = Volume::open(&bytes, size).unwrap();
+            let problems = volume.check(&bytes).unwrap();
+            assert!(
+                problems.iter().any(|p| p.to_string().contains(said)),
+                "{said}: {problems:?}"
+            );
+            volume.tidy(&bytes).unwrap();
+            let changes = volume.take_changes();
+            assert_eq!(changes.publish.len(), 0);
+            apply(&mut bytes, &changes.tables);
+            assert!(bytes == good, "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_boot_sector_comes_back_from_its_copy() {
+    let good = make(300 * MIB, 512, &[]);
+    let mut bytes = good.clone();
+    bytes[..512].fill(0xA5);
+    let restored = restored_boot_sector(&bytes, 300 * MIB, 512)
+        .unwrap()
+        .unwrap();
+    apply(&mut bytes, &[restored]);
+    assert!(bytes == good);
+    assert_eq!(restored_boot_sector(&bytes, 300 * MIB, 512), Ok(None));
+    let mut fat16 = make(16 * MIB, 512, &[]);
+    fat16[..512].fill(0xA5);
+    assert_eq!(restored_boot_sector(&fat16, 16 * MIB, 512), Ok(None));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -235,6 +235,23 @@ pub fn device_mapper(control: &Fd, number: u8, buffer: &mut [u8]) -> Result<()> 
     }
 }
 
+/// Makes a mounted ext4 file system `blocks` of its own blocks large (`EXT4_IOC_RESIZE_FS`).
+///
+/// # Errors
+/// What the kernel says.
+pub fn resize_ext4(mount: &Fd, blocks: u64) -> Result<()> {
+    // _IOW('f', 16, __u64)
+    let request = 1_usize << 30 | 8 << 16 | usize::from(b'f') << 8 | 16;
+    // SAFETY: the kernel reads one 64-bit number through the pointer, which outlives the call.
+    unsafe {
+        call(
+            libc::SYS_ioctl,
+            &[mount.argument(), request, &raw const blocks as usize],
+        )
+        .map(drop)
+    }
+}
+
 /// Text of bytes that should be UTF-8, with replacement characters where they are not.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
