@@ -146,7 +146,7 @@ fn sampled_crash_states_boot_one_generation_whole() {
     let last = install.segment_of(pointer);
     let all = disk::SECTOR;
 
-    let half = install.cut(0, |index, _| if index % 2 == 0 { all } else { 0 });
+    let half = install.cut(0, |index, _| if index.is_multiple_of(2) { all } else { 0 });
     assert_eq!(boots(&hello, &pages, "half of the content", &half), 1);
 
     // Firmware restores the primary table from the backup.
@@ -202,9 +202,9 @@ fn many_crash_states_boot_one_generation_whole() {
         for segment in 0..change.segments.len() - 1 {
             for turn in 0..3 {
                 let seed = draw();
-                let keep = |index: usize, _| {
+                let keep = |index: usize, _: usize| {
                     let mixed = (seed ^ index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-                    if mixed % 2 == 0 { all } else { 0 }
+                    if mixed.is_multiple_of(2) { all } else { 0 }
                 };
                 let what = format!("{name}, segment {segment}, turn {turn}");
                 boots(&hello, &pages, &what, &change.cut(segment, keep));
