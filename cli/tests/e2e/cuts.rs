@@ -80,6 +80,7 @@ fn boots(example: &Example, pages: &[&[u8]], name: &str, bytes: &[u8]) -> u64 {
     let number = current["number"].as_u64().unwrap();
     let machine = Machine::boot(example, Some(&path));
     let answer = machine.get("/");
+    assert!(answer.is_whole(), "{name}: {answer:?}");
     machine.stop();
     assert_eq!(
         String::from_utf8_lossy(&answer.body),
