@@ -221,7 +221,7 @@ fn files_can_be_used() {
         std
         shared site"#]],
     );
-    check("use std.$0\n", expect![[r#"kernel"#]]);
+    check("use std.$0\n", expect!["kernel platforms services"]);
     check("use shared.$0\n", expect![[r#"web"#]]);
     check("# comm$0ent\n", expect![[r#""#]]);
 }
