@@ -17,6 +17,8 @@ fn main() {
         "init/Cargo.toml",
         "manifest/src",
         "manifest/Cargo.toml",
+        "pointer/src",
+        "pointer/Cargo.toml",
         "Cargo.toml",
         "Cargo.lock",
     ] {

@@ -56,12 +56,19 @@ pub(crate) fn kernel(
     kernel.check_image(&head)?;
 
     let modules = Modules::read(&tree, &kernel, read)?;
-    let is_late = |feature: &Feature| Feature::LATE.contains(feature);
-    let (late, early): (Vec<_>, Vec<_>) = features.iter().copied().partition(is_late);
+    let of = |stage: &[Feature]| -> Vec<Feature> {
+        let features = features.iter().copied();
+        features.filter(|feature| stage.contains(feature)).collect()
+    };
+    let (late, trial) = (of(&Feature::LATE), of(&Feature::TRIAL));
+    let mut early = features.to_vec();
+    early.retain(|feature| !late.contains(feature) && !trial.contains(feature));
     let mut wanted = Feature::wanted(&early);
     wanted.extend(extra.iter().map(|name| Wanted::named(name)));
     let early_count = modules.select(&wanted, read)?.len();
     wanted.extend(Feature::wanted(&late));
+    let late_count = modules.select(&wanted, read)?.len();
+    wanted.extend(Feature::wanted(&trial));
     let selected = modules.select(&wanted, read)?;
     let patterns: BTreeMap<&ModuleName, BTreeSet<&str>> = selected
         .iter()
@@ -78,13 +85,14 @@ pub(crate) fn kernel(
         .collect();
 
     let mut out = Tree::new();
-    let (mut early_modules, mut late_modules) = (Vec::new(), Vec::new());
+    let (mut early_modules, mut late_modules, mut trial_modules) =
+        (Vec::new(), Vec::new(), Vec::new());
     for (index, module) in selected.iter().enumerate() {
         let Some(mut entry) = entry(module, &patterns) else {
             continue;
         };
-        let is_rare =
-            matches!(&module.loading, Loading::OnDevice(causes) if causes.is_disjoint(&usual));
+        let is_rare = index >= late_count
+            || matches!(&module.loading, Loading::OnDevice(causes) if causes.is_disjoint(&usual));
         let packed = blob_at(&tree, &module.path)
             .filter(|_| is_rare && undone != Compression::None && module.compression == undone);
         let blob = match packed {
@@ -104,8 +112,10 @@ pub(crate) fn kernel(
         out.insert_with_parents(TreePath::new(entry.path().trim_start_matches('/'))?, node)?;
         let list = if index < early_count {
             &mut early_modules
-        } else {
+        } else if index < late_count {
             &mut late_modules
+        } else {
+            &mut trial_modules
         };
         list.push(entry);
     }
@@ -122,6 +132,7 @@ pub(crate) fn kernel(
                 serde_json::to_string(&early_modules)?,
             ),
             ("release".to_string(), kernel.release),
+            ("trial".to_string(), serde_json::to_string(&trial_modules)?),
         ]
         .into(),
     })
@@ -199,6 +210,7 @@ pub(crate) fn system(
     manifest.kernel = fact(kernel, "release")?.to_string();
     manifest.modules = serde_json::from_str(fact(kernel, "modules")?)?;
     manifest.late_modules = serde_json::from_str(fact(kernel, "late")?)?;
+    manifest.trial_modules = serde_json::from_str(fact(kernel, "trial")?)?;
     let mut images = Vec::new();
     for image in inputs.get(3..).unwrap_or_default() {
         manifest

@@ -473,6 +473,7 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
         kernel: String::new(),
         modules: Vec::new(),
         late_modules: Vec::new(),
+        trial_modules: Vec::new(),
         images: Vec::new(),
         services: services.collect(),
         network: system.network.clone(),

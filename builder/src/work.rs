@@ -31,7 +31,7 @@ pub enum Work {
     /// `executable`) or `tree`. Never cached by key: its content is read each time.
     Source(Origin),
     /// Kernel image and modules. Input: the kernel package's tree. Outputs `vmlinuz`, `modules`
-    /// (a tree); facts `release`, `modules` and `late` (JSON lists of
+    /// (a tree); facts `release`, `modules`, `late` and `trial` (JSON lists of
     /// [`nos_manifest::Module`], in loading order).
     Kernel {
         /// What the host needs of its kernel, in the order in which it is loaded.

@@ -1,6 +1,7 @@
 //! From the kernel's first call of init to started services.
 
 use crate::cmdline::Options;
+use crate::disk::find::Partition;
 use crate::disk::{find, state, verity};
 use crate::machine::Machine;
 use crate::modules::Loader;
@@ -12,6 +13,7 @@ use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES, READ_ONLY};
 use crate::sys::process;
 use crate::sys::socket::{self, Netlink};
 use crate::sys::{self, Errno, Fd, file, wait};
+use crate::trial::Guard;
 use crate::{debug, log, say};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -118,7 +120,8 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     let mut network =
         Network::start(manifest.network.clone(), &manifest.host).map_err(at("loopback network"))?;
     let early = core::mem::take(&mut manifest.modules);
-    let mut modules = Loader::new(early, core::mem::take(&mut manifest.late_modules));
+    let late = core::mem::take(&mut manifest.late_modules);
+    let mut modules = Loader::new(early, late, core::mem::take(&mut manifest.trial_modules));
     modules.look_around();
     debug!("devices known");
     // Also when a disk came: it may be behind a device whose driver waits for it.
@@ -132,7 +135,10 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     load();
     debug!("modules loaded");
 
-    let disks = open_images(&manifest.images, &devices, &mut load)?;
+    let found = find_images(&manifest.images, &devices, &mut load)?;
+    let guard = Guard::look(&disks_of(&found), &mut modules, &devices);
+    open_images(&manifest.images, &found)?;
+    let disks = disks_of(&found);
     if manifest.state {
         mount_state(&disks)?;
     }
@@ -140,7 +146,7 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
         say!("a service comes after {name}, which does not exist");
     }
     Ok(Machine::new(
-        begun_ns, signals, devices, network, modules, manifest,
+        begun_ns, signals, devices, network, modules, guard, manifest,
     ))
 }
 
@@ -171,26 +177,49 @@ fn make_shared_files(host: &str) -> Result<()> {
         .map_err(at("/nos/etc"))
 }
 
-/// Finds, opens and mounts every image; gives the names of the disks that hold them. `take_news`
+/// Finds the partition of every image; what is not there within a time is left out. `take_news`
 /// is called when the kernel has reported devices.
-fn open_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Result<Vec<String>> {
+fn find_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Result<Vec<Partition>> {
     let mut guids = Vec::new();
     for image in images {
-        guids.push(image.part_uuid().ok_or_else(|| BootError::Image {
-            name: image.name.clone(),
-            partition: "no disk".to_string(),
-            what: "its root hash is not 64 hexadecimal digits",
-            error: Errno(libc::EINVAL),
-        })?);
+        guids.push(guid_of(image)?);
     }
-    if images.is_empty() {
+    if guids.is_empty() {
         return Ok(Vec::new());
     }
-    let partitions = find::wait_for(&guids, devices, find::LIMIT_MS, take_news);
+    Ok(find::wait_for(&guids, devices, find::LIMIT_MS, take_news))
+}
+
+fn guid_of(image: &Image) -> Result<String> {
+    image.part_uuid().ok_or_else(|| BootError::Image {
+        name: image.name.clone(),
+        partition: "no disk".to_string(),
+        what: "its root hash is not 64 hexadecimal digits",
+        error: Errno(libc::EINVAL),
+    })
+}
+
+/// The names of the disks that hold these partitions.
+fn disks_of(partitions: &[Partition]) -> Vec<String> {
+    let mut disks = Vec::new();
+    for partition in partitions {
+        if !disks.contains(&partition.disk) {
+            disks.push(partition.disk.clone());
+        }
+    }
+    disks
+}
+
+/// Opens and mounts every image.
+fn open_images(images: &[Image], partitions: &[Partition]) -> Result<()> {
+    if images.is_empty() {
+        return Ok(());
+    }
     let control = verity::control().map_err(at("device mapper"))?;
-    let (mut disks, mut missing) = (Vec::new(), Vec::new());
-    for (image, guid) in images.iter().zip(&guids) {
-        let Some(partition) = partitions.iter().find(|p| p.unique_guid == *guid) else {
+    let mut missing = Vec::new();
+    for image in images {
+        let guid = guid_of(image)?;
+        let Some(partition) = partitions.iter().find(|p| p.unique_guid == guid) else {
             missing.push(format!("{} (PARTUUID {guid})", image.name));
             continue;
         };
@@ -212,12 +241,9 @@ fn open_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Resul
             "mounting it (its content may not match its root hash)",
         ))?;
         debug!("image {} is {} of {}", image.name, verified, partition.name);
-        if !disks.contains(&partition.disk) {
-            disks.push(partition.disk.clone());
-        }
     }
     if missing.is_empty() {
-        Ok(disks)
+        Ok(())
     } else {
         Err(BootError::Missing(missing))
     }
@@ -226,7 +252,7 @@ fn open_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Resul
 /// Mounts the state partition of the first of these disks that has one.
 fn mount_state(disks: &[String]) -> Result<()> {
     for disk in disks {
-        let table = find::table_of(disk).map_err(at(&format!("partition table of {disk}")))?;
+        let (_, table) = find::table_of(disk).map_err(at(&format!("partition table of {disk}")))?;
         let Some(entry) = table.iter().find(|p| p.type_guid == STATE_TYPE_GUID) else {
             continue;
         };

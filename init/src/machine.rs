@@ -6,11 +6,13 @@ use crate::net::bring_up::Network;
 use crate::power;
 use crate::say;
 use crate::service::supervisor::Supervisor;
-use crate::sys::mount::{self, DATA_ONLY};
 use crate::sys::wait::{self, Poll};
-use crate::sys::{self, Fd, Reboot, file};
+use crate::sys::{self, Fd, Reboot};
+use crate::trial::Guard;
+use alloc::format;
 use alloc::vec::Vec;
 use nos_manifest::SystemManifest;
+use nos_pointer::Failure;
 
 /// When modules that nobody waits for are loaded although not every service is healthy yet, in
 /// milliseconds from the start of init.
@@ -32,6 +34,7 @@ pub struct Machine {
     services: Supervisor,
     buttons: Vec<Fd>,
     modules: Loader,
+    guard: Guard,
     /// Whether modules for later are still to be loaded.
     is_early: bool,
     has_state: bool,
@@ -51,6 +54,7 @@ impl Machine {
         devices: Fd,
         network: Network,
         modules: Loader,
+        guard: Guard,
         mut manifest: SystemManifest,
     ) -> Self {
         Self {
@@ -61,6 +65,7 @@ impl Machine {
             services: boot::supervisor(&mut manifest),
             buttons: Vec::new(),
             modules,
+            guard,
             is_early: true,
             has_state: manifest.state,
             is_ready: false,
@@ -70,7 +75,9 @@ impl Machine {
 
     /// Runs until the machine ends.
     pub fn run(mut self) -> ! {
-        self.services.start_due(now_ms());
+        let now = now_ms();
+        self.guard.services_begin(now, self.services.patience_ms());
+        self.services.start_due(now);
         loop {
             self.check_milestones();
             let mut polls =
@@ -117,17 +124,25 @@ impl Machine {
             true => self.begun_ns / 1_000_000 + LATE_MS,
             false => u64::MAX,
         };
+        let steady = match self.guard.is_on_trial() {
+            true => self.services.steady_ms(),
+            false => u64::MAX,
+        };
         let kill = self.stopping.map_or(u64::MAX, |stopping| stopping.kill_ms);
         self.network
             .deadline_ms()
             .min(self.services.deadline_ms())
             .min(late)
             .min(kill)
+            .min(self.guard.deadline_ms())
+            .min(steady)
     }
 
     /// Does once what is done once.
     fn check_milestones(&mut self) {
         let now = now_ms();
+        self.guard.tick(now);
+        let was_ready = self.is_ready;
         if !self.is_ready && self.stopping.is_none() && self.services.is_ready() {
             self.is_ready = true;
             let (all, kernel) = (now, self.begun_ns / 1_000_000);
@@ -147,11 +162,13 @@ impl Machine {
                 self.network.look_for_interface();
             }
             self.buttons = power::open_buttons();
-            if file::exists("/sys/firmware/efi/efivars") {
-                let efivars = "/sys/firmware/efi/efivars";
-                let _ = mount::mount("efivarfs", efivars, "efivarfs", DATA_ONLY, "");
+            if let Some(why) = self.guard.settle(self.is_ready) {
+                self.stop(now, Reboot::Restart, &why);
             }
+        } else if self.is_ready && !was_ready {
+            self.guard.note(true);
         }
+        self.judge(now);
         let Some(stopping) = self.stopping else {
             return;
         };
@@ -165,6 +182,30 @@ impl Machine {
                 ..stopping
             });
         }
+    }
+
+    /// Comes to a verdict where this boot is a trial.
+    fn judge(&mut self, now: u64) {
+        if !self.guard.is_on_trial() || self.stopping.is_some() {
+            return;
+        }
+        let overdue = || {
+            self.guard
+                .is_overdue(now)
+                .then(|| self.services.complaint())
+        };
+        let why = if let Some(why) = self.services.failure().or_else(overdue) {
+            why
+        } else if self.services.steady_ms() <= now {
+            match self.guard.succeed() {
+                Ok(()) => return,
+                Err(error) => format!("the verdict cannot be written: {error}"),
+            }
+        } else {
+            return;
+        };
+        self.guard.fail(Failure::Unhealthy, &why);
+        self.stop(now, Reboot::Restart, "the trial has failed");
     }
 
     fn take_signals(&mut self, now: u64) {
@@ -193,6 +234,10 @@ impl Machine {
     fn stop(&mut self, now: u64, how: Reboot, why: &str) {
         if self.stopping.is_none() {
             say!("stopping: {why}");
+            self.guard.fail(
+                Failure::Stopped,
+                &format_args!("{}: {why}", Failure::Stopped.text()),
+            );
             self.stopping = Some(Stopping {
                 how,
                 kill_ms: now.saturating_add(power::STOP_MS),

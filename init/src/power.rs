@@ -4,10 +4,11 @@ use crate::cmdline::Options;
 use crate::sys::process;
 use crate::sys::wait;
 use crate::sys::{self, Fd, Reboot, file, mount};
-use crate::{debug, say};
+use crate::{debug, say, trial};
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Display;
+use nos_pointer::Failure;
 
 /// Time for services to end by themselves, in milliseconds.
 pub const STOP_MS: u64 = 10_000;
@@ -97,6 +98,11 @@ fn reboot_or_stand_still(how: Reboot) -> ! {
 /// Says why the machine cannot go on and ends it as the kernel's `panic=` asks.
 pub fn give_up(why: &dyn Display) -> ! {
     say!("FATAL: {why}");
+    if trial::failed(Failure::GaveUp, why) {
+        file::sync();
+        say!("restarting");
+        reboot_or_stand_still(Reboot::Restart);
+    }
     let options = file::read_text("/proc/cmdline").map(|line| Options::parse(&line));
     let seconds = options.map_or(0, |options| options.panic_seconds);
     let (wait, how) = match seconds {

@@ -62,6 +62,10 @@ pub struct SystemManifest {
     /// variables), loaded in this order once every service has been started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub late_modules: Vec<Module>,
+    /// Modules that only a boot needs which is a trial, or follows one (watchdogs, what keeps a
+    /// panic's words), loaded in this order before the images are opened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trial_modules: Vec<Module>,
     /// Verity images, ordered by name.
     pub images: Vec<Image>,
     /// Services, in start order.

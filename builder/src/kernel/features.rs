@@ -67,6 +67,8 @@ pub enum Feature {
     NetworkCards,
     /// A watchdog that resets a machine that hangs.
     Watchdog,
+    /// The words of a kernel that panics, kept in UEFI variables.
+    LastWords,
 }
 
 const fn required(name: &'static str, condition: Condition, why: &'static str) -> ModuleChoice {
@@ -225,7 +227,18 @@ const WATCHDOG: &[ModuleChoice] = &[
         Device,
         "watchdog described by the firmware (ACPI WDAT)",
     ),
+    optional(
+        "softdog",
+        Always,
+        "a timer of the kernel's own, where the machine has no watchdog",
+    ),
 ];
+
+const LAST_WORDS: &[ModuleChoice] = &[optional(
+    "efi-pstore",
+    Always,
+    "the last words of a kernel that panics, as UEFI variables",
+)];
 
 impl fmt::Display for ModuleChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -241,7 +254,7 @@ impl fmt::Display for ModuleChoice {
 
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Images,
         Self::State,
         Self::Network,
@@ -259,10 +272,14 @@ impl Feature {
         Self::Usb,
         Self::NetworkCards,
         Self::Watchdog,
+        Self::LastWords,
     ];
 
     /// What is loaded only once every service has been started.
     pub const LATE: [Self; 2] = [Self::PowerButton, Self::EfiVariables];
+
+    /// What is loaded only in boots that are a trial of a generation, or follow one.
+    pub const TRIAL: [Self; 2] = [Self::Watchdog, Self::LastWords];
 
     /// The virtual machines that a system runs on, QEMU's and virtio clouds first.
     pub const VIRTUAL: [Self; 7] = [
@@ -279,12 +296,14 @@ impl Feature {
     pub const HARDWARE: [Self; 3] = [Self::Disks, Self::Usb, Self::NetworkCards];
 
     /// What a host does on whatever it runs.
-    pub const BASE: [Self; 5] = [
+    pub const BASE: [Self; 7] = [
         Self::Images,
         Self::Network,
         Self::State,
         Self::PowerButton,
         Self::EfiVariables,
+        Self::Watchdog,
+        Self::LastWords,
     ];
 
     /// What a host gets from a Debian kernel package, in loading order: one system boots on
@@ -322,6 +341,7 @@ impl Feature {
             Self::Usb => USB,
             Self::NetworkCards => NETWORK_CARDS,
             Self::Watchdog => WATCHDOG,
+            Self::LastWords => LAST_WORDS,
         }
     }
 

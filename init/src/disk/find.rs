@@ -36,25 +36,28 @@ impl Partition {
     }
 }
 
-/// Reads the partition table of a disk by its name; no table gives no partition.
+/// Reads the partition table of a disk by its name, and its sector size in bytes; no table gives
+/// no partition.
 ///
 /// # Errors
 /// What the kernel says while reading.
-pub fn table_of(disk: &str) -> sys::Result<Vec<gpt::Partition>> {
+pub fn table_of(disk: &str) -> sys::Result<(usize, Vec<gpt::Partition>)> {
     let sector = format!("{BLOCK_DEVICES}/{disk}/queue/logical_block_size");
-    let sector: u64 = file::read_text(&sector)?.trim().parse().unwrap_or(512);
+    let size: u16 = file::read_text(&sector)?.trim().parse().unwrap_or(512);
+    let sector = u64::from(size);
+    let size = usize::from(size);
     let fd = file::open(&format!("/dev/{disk}"), file::Mode::Read)?;
     let mut block = [0_u8; 512];
     if file::read_at(&fd, &mut block, sector)? < block.len() {
-        return Ok(Vec::new());
+        return Ok((size, Vec::new()));
     }
     let Some(entries) = gpt::header(&block, sector) else {
-        return Ok(Vec::new());
+        return Ok((size, Vec::new()));
     };
     let mut bytes = alloc::vec![0; entries.total_bytes()];
     let n = file::read_at(&fd, &mut bytes, entries.offset_bytes)?;
     bytes.truncate(n);
-    Ok(gpt::partitions(&entries, &bytes))
+    Ok((size, gpt::partitions(&entries, &bytes)))
 }
 
 /// The partitions of one disk. The kernel names their GUIDs itself since 6.9; with an older one
@@ -74,7 +77,7 @@ fn partitions_of(disk: &str) -> sys::Result<Vec<Partition>> {
         let unique_guid = if device.part_uuid.is_empty() {
             let table = match &table {
                 Some(table) => table,
-                None => table.insert(table_of(disk)?),
+                None => table.insert(table_of(disk)?.1),
             };
             match table.iter().find(|p| p.number == number) {
                 Some(partition) => partition.unique_guid.clone(),

@@ -21,6 +21,8 @@ pub struct Partition {
     pub type_guid: String,
     /// Unique GUID (PARTUUID), lower-case text form.
     pub unique_guid: String,
+    /// Its first sector.
+    pub first_lba: u64,
 }
 
 /// Where the entries of a table are, as its header says.
@@ -67,7 +69,9 @@ pub fn header(block: &[u8], sector_bytes: u64) -> Option<Entries> {
 pub fn partitions(entries: &Entries, bytes: &[u8]) -> Vec<Partition> {
     let mut found = Vec::new();
     for (number, entry) in (1..).zip(bytes.chunks_exact(entries.entry_bytes.max(128) as usize)) {
-        let (Some(type_guid), Some(unique_guid)) = (field(entry, 0), field(entry, 16)) else {
+        let (Some(type_guid), Some(unique_guid), Some(first_lba)) =
+            (field(entry, 0), field(entry, 16), field(entry, 32))
+        else {
             break;
         };
         if type_guid != [0; 16] {
@@ -75,6 +79,7 @@ pub fn partitions(entries: &Entries, bytes: &[u8]) -> Vec<Partition> {
                 number,
                 type_guid: guid_text(type_guid),
                 unique_guid: guid_text(unique_guid),
+                first_lba: u64::from_le_bytes(first_lba),
             });
         }
     }
@@ -122,12 +127,14 @@ mod tests {
         let state: Vec<u8> = (0..16).collect();
         bytes[128..144].copy_from_slice(&state);
         bytes[144..160].copy_from_slice(&state);
+        bytes[160..162].copy_from_slice(&2048_u16.to_le_bytes());
         let found = partitions(&entries, &bytes);
         let guid = "03020100-0504-0706-0809-0a0b0c0d0e0f";
         let wanted = Partition {
             number: 2,
             type_guid: guid.into(),
             unique_guid: guid.into(),
+            first_lba: 2048,
         };
         assert_eq!(found, [wanted]);
     }

@@ -24,11 +24,22 @@ pub struct News {
     pub input: bool,
 }
 
+/// When a module's time comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Before the images are opened.
+    Early,
+    /// When the services run.
+    Late,
+    /// Before the images are opened, and only where there is a trial.
+    Trial,
+}
+
 /// A module that is not loaded yet.
 #[derive(Debug)]
 struct Waiting {
     module: Module,
-    is_late: bool,
+    stage: Stage,
     is_wanted: bool,
 }
 
@@ -38,25 +49,30 @@ pub struct Loader {
     waiting: Vec<Waiting>,
     /// Modules whose devices are there, or that are loaded on every machine.
     present: BTreeSet<String>,
-    is_late: bool,
+    /// The last stage whose time has come.
+    stage: Stage,
 }
 
 impl Loader {
-    /// A loader that knows of no devices yet. Modules of `late` wait for
-    /// [`Loader::load_late`].
-    pub fn new(early: Vec<Module>, late: Vec<Module>) -> Self {
-        let waiting = |is_late: bool| {
-            move |module: Module| Waiting {
+    /// A loader that knows of no devices yet. Modules of `late` wait for [`Loader::load_late`],
+    /// those of `trial` for [`Loader::load_all`].
+    pub fn new(early: Vec<Module>, late: Vec<Module>, trial: Vec<Module>) -> Self {
+        let stages = [
+            (Stage::Early, early),
+            (Stage::Late, late),
+            (Stage::Trial, trial),
+        ];
+        let waiting = stages.into_iter().flat_map(|(stage, modules)| {
+            modules.into_iter().map(move |module| Waiting {
                 is_wanted: module.is_always(),
-                is_late,
+                stage,
                 module,
-            }
-        };
-        let early = early.into_iter().map(waiting(false));
+            })
+        });
         let mut loader = Self {
-            waiting: early.chain(late.into_iter().map(waiting(true))).collect(),
+            waiting: waiting.collect(),
             present: BTreeSet::new(),
-            is_late: false,
+            stage: Stage::Early,
         };
         for waiting in loader.waiting.iter().filter(|w| w.is_wanted) {
             loader.present.insert(waiting.module.name.clone());
@@ -67,7 +83,8 @@ impl Loader {
 
     /// Looks at all devices on the buses that some module waits for.
     pub fn look_around(&mut self) {
-        let modules = self.waiting.iter().filter(|w| !w.is_wanted);
+        let is_due = |w: &&Waiting| !w.is_wanted && w.stage <= self.stage;
+        let modules = self.waiting.iter().filter(is_due);
         let patterns = modules.flat_map(|w| &w.module.devices);
         let buses: BTreeSet<&str> = patterns.map(|pattern| devices::bus_of(pattern)).collect();
         let found: BTreeSet<String> = buses.into_iter().flat_map(devices::on_bus).collect();
@@ -142,15 +159,22 @@ impl Loader {
     /// The first module that is wanted by now. A device may have come that asks for one of an
     /// earlier place than the last one's, so the search begins anew each time.
     fn next(&mut self) -> Option<Module> {
-        let is_due = |w: &Waiting| w.is_wanted && (self.is_late || !w.is_late);
+        let is_due = |w: &Waiting| w.is_wanted && w.stage <= self.stage;
         let index = self.waiting.iter().position(is_due)?;
         Some(self.waiting.remove(index).module)
+    }
+
+    /// Loads everything that this machine has a device for, whatever its time.
+    pub fn load_all(&mut self, devices: &Fd) {
+        self.stage = Stage::Trial;
+        self.look_around();
+        self.load(devices, || {});
     }
 
     /// Loads the modules that nobody waits for, then gives back the memory of the files of all
     /// those that this machine has no device for. What comes from now on is not served.
     pub fn load_late(&mut self, devices: &Fd) -> News {
-        self.is_late = true;
+        self.stage = self.stage.max(Stage::Late);
         let news = self.load(devices, || {});
         debug!("{} modules are for other machines", self.waiting.len());
         for Waiting { module, .. } in self.waiting.drain(..) {
@@ -200,7 +224,8 @@ mod tests {
             module("other", &["nosbus:d2*"], &[]),
             module("helper", &[], &["bus"]),
         ];
-        Loader::new(early, vec![module("late", &[], &[])])
+        let trial = vec![module("watchdog", &["nosbus:w*"], &[])];
+        Loader::new(early, vec![module("late", &[], &[])], trial)
     }
 
     fn rest(loader: &mut Loader) -> Vec<String> {
@@ -217,8 +242,11 @@ mod tests {
         let mut loader = loader();
         loader.look_around();
         assert_eq!(rest(&mut loader), ["bus", "helper"]);
-        loader.is_late = true;
+        loader.stage = Stage::Late;
+        news(&mut loader, "nosbus:w1");
         assert_eq!(rest(&mut loader), ["late"]);
+        loader.stage = Stage::Trial;
+        assert_eq!(rest(&mut loader), ["watchdog"]);
     }
 
     #[test]

@@ -85,15 +85,20 @@ pub fn http_status(bytes: &[u8]) -> Result<Option<u16>, &'static str> {
     Ok(Some(digit(a) * 100 + digit(b) * 10 + digit(c)))
 }
 
+/// Time from its start, in milliseconds, within which a service must first be healthy.
+pub fn within_ms(health: &Health) -> u64 {
+    match health {
+        Health::Http { within_ms, .. }
+        | Health::Channel { within_ms, .. }
+        | Health::Tcp { within_ms, .. }
+        | Health::Exec { within_ms, .. } => *within_ms,
+    }
+}
+
 impl Prober {
     /// A probe for a service started at `now_ms`.
     pub fn new(health: Health, now_ms: u64) -> Self {
-        let within_ms = match health {
-            Health::Http { within_ms, .. }
-            | Health::Channel { within_ms, .. }
-            | Health::Tcp { within_ms, .. }
-            | Health::Exec { within_ms, .. } => within_ms,
-        };
+        let within_ms = within_ms(&health);
         Self {
             health,
             attempt: None,

@@ -2,7 +2,7 @@
 
 use super::backoff::Backoff;
 use super::channels;
-use super::health::{Outcome, Prober};
+use super::health::{Outcome, Prober, within_ms};
 use super::lines::Lines;
 use super::spawn;
 use crate::sys::process;
@@ -17,6 +17,10 @@ use nos_manifest::{Restart, Service};
 /// Most output that is taken from one service before the others have their turn, in reads.
 const MAX_READS: usize = 4;
 const READ_BYTES: usize = 4096;
+
+/// How long a service that has no way to say that it is healthy must run to be taken for it
+/// where that matters, in milliseconds.
+const STEADY_MS: u64 = 3_000;
 
 #[derive(Debug)]
 struct Running {
@@ -53,6 +57,10 @@ struct Unit {
     state: State,
     backoff: Backoff,
     running: Option<Running>,
+    /// Whether it was not healthy in time, once.
+    is_late: bool,
+    /// What last went wrong with it.
+    trouble: Option<String>,
 }
 
 /// All services of the machine.
@@ -102,6 +110,8 @@ impl Supervisor {
             state: State::Waiting,
             backoff: Backoff::default(),
             running: None,
+            is_late: false,
+            trouble: None,
         };
         Self {
             units: services.into_iter().map(unit).collect(),
@@ -114,6 +124,46 @@ impl Supervisor {
         self.units
             .iter()
             .all(|unit| matches!(unit.state, State::Healthy | State::Ended))
+    }
+
+    /// In how much time, in milliseconds, every service must be healthy, one after the other.
+    pub fn patience_ms(&self) -> u64 {
+        let units = self.units.iter();
+        let each = units.map(|unit| unit.service.health.as_ref().map_or(STEADY_MS, within_ms));
+        each.fold(0, u64::saturating_add)
+    }
+
+    /// From when on all services can be called healthy that are so now, if nothing happens: one
+    /// that has no way to say so is taken to be when it has run for a while.
+    pub fn steady_ms(&self) -> u64 {
+        let mut since = 0;
+        for unit in &self.units {
+            since = since.max(match (unit.state, &unit.running) {
+                (State::Ended, _) => 0,
+                (State::Healthy, Some(running)) if running.prober.is_some() => 0,
+                (State::Healthy, Some(running)) => running.started_ms.saturating_add(STEADY_MS),
+                _ => u64::MAX,
+            });
+        }
+        since
+    }
+
+    /// Why some service will not be healthy in time, where that is certain.
+    pub fn failure(&self) -> Option<String> {
+        let is_over = |unit: &&Unit| unit.state == State::Failed || unit.is_late;
+        let unit = self.units.iter().find(is_over)?;
+        Some(unit.complaint())
+    }
+
+    /// What is the matter with the services that are not healthy.
+    pub fn complaint(&self) -> String {
+        let is_well = |unit: &&Unit| matches!(unit.state, State::Healthy | State::Ended);
+        let ill = self.units.iter().filter(|unit| !is_well(unit));
+        let complaints: Vec<String> = ill.map(Unit::complaint).collect();
+        if complaints.is_empty() {
+            return "services are healthy for moments only".into();
+        }
+        complaints.join("; ")
     }
 
     /// Whether no service's process is left.
@@ -177,7 +227,7 @@ impl Supervisor {
             };
             let probed = prober.poll().is_some() && ready.next().unwrap_or(false);
             let outcome = prober.step(now_ms, probed, service, running.pid);
-            apply(state, service, running, outcome);
+            unit.apply(outcome);
         }
         self.start_due(now_ms);
     }
@@ -219,7 +269,7 @@ impl Supervisor {
             }
             if let Some(prober) = &mut running.prober {
                 let outcome = prober.child_ended(now_ms, pid, ended);
-                apply(&mut unit.state, &unit.service, running, outcome);
+                unit.apply(outcome);
             }
         }
     }
@@ -255,24 +305,38 @@ impl Supervisor {
     }
 }
 
-/// What a probe's outcome means for its service.
-fn apply(state: &mut State, service: &Service, running: &mut Running, outcome: Option<Outcome>) {
-    match outcome {
-        None => {}
-        Some(Outcome::Healthy) => {
-            *state = State::Healthy;
-            debug!("service {} is healthy", service.name);
-        }
-        Some(Outcome::Unhealthy(why)) => {
-            say!("service {} is not healthy: {why}", service.name);
-            // Its end is what starts it again.
-            running.prober = None;
-            process::kill(running.pid, libc::SIGKILL);
+impl Unit {
+    /// What is the matter with it.
+    fn complaint(&self) -> String {
+        let name = &self.service.name;
+        match (&self.trouble, self.state) {
+            (Some(trouble), _) => format!("service {name} {trouble}"),
+            (None, State::Waiting) => format!("service {name} waits for others"),
+            (None, _) => format!("service {name} is not healthy in time"),
         }
     }
-}
 
-impl Unit {
+    /// What a probe's outcome means.
+    fn apply(&mut self, outcome: Option<Outcome>) {
+        let name = &self.service.name;
+        match (outcome, &mut self.running) {
+            (Some(Outcome::Healthy), _) => {
+                self.state = State::Healthy;
+                self.trouble = None;
+                debug!("service {name} is healthy");
+            }
+            (Some(Outcome::Unhealthy(why)), Some(running)) => {
+                say!("service {name} is not healthy: {why}");
+                // Its end is what starts it again.
+                running.prober = None;
+                process::kill(running.pid, libc::SIGKILL);
+                self.is_late |= self.state == State::Starting;
+                self.trouble = Some(format!("is not healthy: {why}"));
+            }
+            _ => {}
+        }
+    }
+
     fn start(&mut self, now_ms: u64) {
         match spawn::start(&self.service, &self.sockets) {
             Ok(started) => {
@@ -298,6 +362,7 @@ impl Unit {
             Err(error) => {
                 let wait_ms = self.backoff.next_ms(0);
                 say!("service {} cannot be started: {error}", self.service.name);
+                self.trouble = Some(format!("cannot be started: {error}"));
                 self.state = State::Resting(now_ms.saturating_add(wait_ms));
             }
         }
@@ -321,9 +386,11 @@ impl Unit {
         } else if starts_again(self.service.restart, ended) {
             let wait_ms = self.backoff.next_ms(ran_ms);
             say!("service {name} {ended}, starting it again in {wait_ms} ms");
+            self.trouble.get_or_insert_with(|| format!("{ended}"));
             self.state = State::Resting(now_ms.saturating_add(wait_ms));
         } else {
             say!("service {name} {ended}");
+            self.trouble.get_or_insert_with(|| format!("{ended}"));
             self.state = if ended == Ended::Exit(0) {
                 State::Ended
             } else {

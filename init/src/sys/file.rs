@@ -17,6 +17,8 @@ pub enum Mode {
     WriteNow,
     /// Writing to what exists.
     Write,
+    /// Reading and writing past the kernel's cache, in whole sectors.
+    Direct,
     /// Writing to a file that is made, or emptied.
     Create,
 }
@@ -32,6 +34,7 @@ pub fn open(path: &str, mode: Mode) -> Result<Fd> {
             Mode::ReadNow => libc::O_RDONLY | libc::O_NONBLOCK,
             Mode::WriteNow => libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
             Mode::Write => libc::O_WRONLY,
+            Mode::Direct => libc::O_RDWR | libc::O_DIRECT,
             Mode::Create => libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
         };
     let path = zero_terminated(path)?;
@@ -83,6 +86,52 @@ pub fn read_at(fd: &Fd, buffer: &mut [u8], offset: u64) -> Result<usize> {
         done += n;
     }
     Ok(done)
+}
+
+/// Writes all of the bytes at an offset.
+///
+/// # Errors
+/// What the kernel says; `EIO` where it takes less.
+pub fn write_at(fd: &Fd, bytes: &[u8], offset: u64) -> Result<()> {
+    let at = usize::try_from(offset).map_err(|_| Errno(libc::EINVAL))?;
+    // SAFETY: the kernel reads `bytes.len()` bytes.
+    let n = unsafe {
+        call(
+            libc::SYS_pwrite64,
+            &[fd.argument(), bytes.as_ptr() as usize, bytes.len(), at],
+        )
+    }?;
+    if n == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno(libc::EIO))
+    }
+}
+
+/// Returns when what was written to a file would outlast a power cut.
+///
+/// # Errors
+/// What the kernel says.
+pub fn sync_data(fd: &Fd) -> Result<()> {
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fdatasync, &[fd.argument()]) }.map(drop)
+}
+
+/// Makes or rewrites a file by one write, as those that firmware keeps want it.
+///
+/// # Errors
+/// What the kernel says.
+pub fn write_at_once(path: &str, bytes: &[u8]) -> Result<()> {
+    write(&open(path, Mode::Create)?, bytes).map(drop)
+}
+
+/// Takes the mark from a file that keeps it from being changed or removed.
+///
+/// # Errors
+/// What the kernel says.
+pub fn clear_immutable(path: &str) -> Result<()> {
+    const SET_FLAGS: u32 = 0x4008_6602;
+    super::ioctl_word(&open(path, Mode::Read)?, SET_FLAGS, 0)
 }
 
 /// Length of an open file in bytes.

@@ -209,6 +209,23 @@ pub fn reboot(how: Reboot) -> Result<()> {
     }
 }
 
+/// Sends a command that takes one word by its address: a timeout, flags.
+///
+/// # Errors
+/// What the kernel says.
+pub fn ioctl_word(fd: &Fd, request: u32, word: i32) -> Result<()> {
+    // As long as the longest word that a request of this kind may declare.
+    let mut words = [word, 0];
+    // SAFETY: the callers' requests read or write 4 or 8 bytes, and `words` has 8.
+    unsafe {
+        call(
+            libc::SYS_ioctl,
+            &[fd.argument(), request as usize, words.as_mut_ptr() as usize],
+        )
+    }
+    .map(drop)
+}
+
 /// Sends a device mapper command. The kernel reads and rewrites the buffer, whose length its
 /// third word declares (see [`crate::disk::verity`]).
 ///
