@@ -311,6 +311,15 @@ pub(crate) struct RunArgs {
     /// How the processor is emulated
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) accel: Accel,
+    /// Go on when the machine restarts itself, and give it a watchdog; always so for a trial
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Keep the firmware's variables in FILE; made where missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) variables: Option<PathBuf>,
+    /// A further argument for QEMU
+    #[arg(long, value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub(crate) qemu: Vec<std::ffi::OsString>,
     /// Use the QEMU and OVMF installed on this machine
     #[arg(long)]
     pub(crate) system_qemu: bool,
@@ -377,6 +386,9 @@ pub(crate) struct InstallArgs {
     /// Words to know this generation by
     #[arg(long, value_name = "TEXT", value_parser = crate::units::parse_label)]
     pub(crate) label: Option<String>,
+    /// Try it at the next boot; it stays only if every service becomes healthy
+    #[arg(long)]
+    pub(crate) trial: bool,
     /// Refuse to write nos.lock
     #[arg(long)]
     pub(crate) locked: bool,
@@ -405,6 +417,9 @@ pub(crate) struct SwitchArgs {
     /// Number of the generation
     #[arg(value_name = "N")]
     pub(crate) generation: u32,
+    /// Only try it at the next boot; it stays if every service becomes healthy
+    #[arg(long)]
+    pub(crate) trial: bool,
 }
 
 #[derive(Debug, Args)]

@@ -47,7 +47,7 @@ pub struct GenerationInfo {
 pub struct VerdictInfo {
     /// Whether it has run with every service healthy.
     pub good: bool,
-    /// Why a trial of it failed.
+    /// Why a trial of it failed; it says so in one line.
     pub reason: Option<String>,
 }
 

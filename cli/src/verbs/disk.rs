@@ -101,21 +101,41 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let mut watch = progress(&context.shell);
     let report = on(
         path,
-        disk.install(&source, InstallOptions::default(), &mut watch),
+        disk.install(&source, InstallOptions { trial: args.trial }, &mut watch),
     )?;
     drop(watch);
     context.shell.clear();
-    changed(context, path, "Installed", &report)
+    match args.trial {
+        true => changed_to(
+            context,
+            "Installed",
+            trial_ahead(report.number, path),
+            &report,
+        ),
+        false => changed(context, path, "Installed", &report),
+    }
 }
 
 pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
+    let number = args.generation;
     let mut device = FileDevice::open(path)?;
-    let report = on(
-        path,
-        on(path, Disk::open(&mut device))?.switch(args.generation),
-    )?;
+    let mut disk = on(path, Disk::open(&mut device))?;
+    if args.trial {
+        let report = on(path, disk.set_trial(Some(number)))?;
+        return changed_to(context, "Trial", trial_ahead(number, path), &report);
+    }
+    let report = on(path, disk.switch(number))?;
     changed(context, path, "Switched", &report)
+}
+
+/// What a trial means, for a person.
+fn trial_ahead(number: u32, path: &Path) -> String {
+    format!(
+        "the next boot of {} tries generation {number} once, and it stays if every service becomes \
+         healthy (where firmware keeps no variables, a kernel that never reaches init is not caught)",
+        path.display()
+    )
 }
 
 pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
@@ -171,11 +191,15 @@ pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
 
 /// Says what a change did: the next boot's generation and what was written.
 fn changed(context: &Context, path: &Path, verb: &str, report: &Report) -> Outcome {
+    let said = format!("{} boots generation {} next", path.display(), report.number);
+    changed_to(context, verb, said, report)
+}
+
+fn changed_to(context: &Context, verb: &str, mut said: String, report: &Report) -> Outcome {
     let shell = &context.shell;
     if shell.json() {
         return Ok(shell.result(report, |_| String::new())?);
     }
-    let mut said = format!("{} boots generation {} next", path.display(), report.number);
     if !report.removed.is_empty() {
         let removed: Vec<String> = report.removed.iter().map(u32::to_string).collect();
         said.push_str(&format!("; removed {}", removed.join(", ")));
@@ -213,37 +237,73 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     };
     let shell = &context.shell;
     shell.result(&listing, |listing| {
-        let mut rows =
-            vec![["", "N", "INSTALLED", "KERNEL", "NEW", "SIZE", "LABEL"].map(String::from)];
+        let mut rows = vec![
+            [
+                "",
+                "N",
+                "INSTALLED",
+                "KERNEL",
+                "NEW",
+                "SIZE",
+                "VERDICT",
+                "LABEL",
+            ]
+            .map(String::from),
+        ];
         for generation in &listing.generations {
-            let mark = match (generation.current, generation.previous) {
-                (true, _) => "→",
-                (_, true) => "←",
-                _ => "",
-            };
-            let label = match &generation.broken {
-                Some(why) => format!("{} (broken: {why})", generation.label),
-                None => generation.label.clone(),
-            };
-            let pin = if generation.pinned { " pinned" } else { "" };
-            let mark = format!("{mark}{pin}").trim_start().to_string();
-            rows.push([
-                mark,
-                generation.number.to_string(),
-                generation.installed.map_or_else(|| "-".into(), human_time),
-                generation.kernel.clone(),
-                human_size(generation.new_bytes),
-                human_size(generation.size_bytes),
-                label,
-            ]);
+            rows.push(row(generation));
         }
         let mut text = table(&rows);
         if let Some(head) = text.lines().next().map(str::len) {
             text = format!("{}{}", shell.bold(&text[..head]), &text[head..]);
         }
+        for generation in &listing.generations {
+            let reason = generation.verdict.as_ref().and_then(|v| v.reason.as_ref());
+            if let Some(reason) = reason {
+                let line = format!("generation {} failed: {reason}", generation.number);
+                text.push_str(&printable(&line));
+                text.push('\n');
+            }
+        }
         text
     })?;
     Ok(())
+}
+
+/// A generation in the columns of the listing.
+fn row(generation: &GenerationInfo) -> [String; 8] {
+    let next = match (generation.current, generation.previous) {
+        (true, _) => "→",
+        (_, true) => "←",
+        _ => "",
+    };
+    let marks = [
+        if generation.booted { "●" } else { "" },
+        next,
+        if generation.pinned { "pinned" } else { "" },
+    ];
+    let marks: Vec<&str> = marks.into_iter().filter(|mark| !mark.is_empty()).collect();
+    let verdict = match (generation.trial, &generation.verdict) {
+        (Some("wanted"), _) => "tried next",
+        (Some(_), _) => "on trial",
+        (None, Some(verdict)) if verdict.good => "good",
+        (None, Some(_)) => "failed",
+        (None, None) => "-",
+    };
+    let label = match &generation.broken {
+        Some(why) => format!("{} (broken: {why})", generation.label),
+        None => generation.label.clone(),
+    };
+    [
+        marks.join(" "),
+        generation.number.to_string(),
+        generation.installed.map_or_else(|| "-".into(), human_time),
+        generation.kernel.clone(),
+        human_size(generation.new_bytes),
+        human_size(generation.size_bytes),
+        verdict.to_string(),
+        label,
+    ]
 }
 
 /// Rows in columns that are as wide as their widest cell. Cells come from disks that others may

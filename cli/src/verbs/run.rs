@@ -11,7 +11,9 @@ use crate::tools;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
 use nos_disk::{Disk, FileDevice};
-use nos_machine::{Accelerator, Config, Disk as MachineDisk, Ended, Forward, MachineError, Vm};
+use nos_machine::{
+    Accelerator, Boot, Config, Disk as MachineDisk, Ended, Forward, MachineError, OnReset, Vm,
+};
 use nos_manifest::Protocol;
 use serde::Serialize;
 use serde_json::json;
@@ -78,11 +80,12 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         (disk, _) => disk.clone().unwrap_or_default(),
     };
     let path = path.as_path();
+    let mut restarts = args.restart;
     if path.exists() {
-        disk::on(
-            path,
-            Disk::open(&mut FileDevice::open_read_only(path)?).map(drop),
-        )?;
+        let mut device = FileDevice::open_read_only(path)?;
+        let generations = disk::on(path, Disk::open(&mut device))?.generations();
+        // A trial is one restart there and, where it fails, one back.
+        restarts |= generations.iter().any(|g| g.trial.is_some());
     } else {
         check_place(path, false)?;
         write_image(context, &made, path, None, SECTOR_SIZE)?;
@@ -98,6 +101,14 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         Accel::Kvm => nos_machine::Accel::Kvm,
         Accel::Tcg => nos_machine::Accel::Tcg,
     };
+    if restarts {
+        config.on_reset = OnReset::Boot;
+        config.watchdog = true;
+    }
+    config.boot = Boot::Uefi {
+        variables: args.variables.clone(),
+    };
+    config.extra.clone_from(&args.qemu);
     let mut machine = Vm::start(&toolbox, &config)?;
     // QEMU has it open; without a name it is gone however this ends.
     drop(own);
@@ -256,7 +267,8 @@ fn say(context: &Context, host: &str, system: &BuiltSystem, machine: &Vm, disk: 
 fn finish(context: &Context, ended: &Ended, machine: &Vm) -> Outcome {
     if ended.reset() {
         return Err(Failure::failed(
-            "the guest restarted instead of switching itself off; its last words above say why",
+            "the guest restarted instead of switching itself off; its last words above say why, \
+             and --restart lets it go on",
         ));
     }
     if ended.status.success() {

@@ -6,8 +6,11 @@ use std::process::Command;
 /// Bytes of a logical sector of the images that tests make.
 pub(crate) const SECTOR: usize = 512;
 
-/// Boundary on which partitions begin.
-const ALIGN: usize = 1 << 20;
+/// Boundary on which all partitions begin.
+const ALIGN: usize = 4096;
+
+/// Bytes compared at once.
+const LARGE: usize = 1 << 20;
 
 /// Reads a whole disk image.
 pub(crate) fn read(disk: &str) -> Vec<u8> {
@@ -18,12 +21,12 @@ pub(crate) fn read(disk: &str) -> Vec<u8> {
 pub(crate) fn sectors_that_differ(before: &[u8], after: &[u8]) -> Vec<usize> {
     assert_eq!(before.len(), after.len(), "the image's size changed");
     let mut found = Vec::new();
-    for (large, (a, b)) in before.chunks(ALIGN).zip(after.chunks(ALIGN)).enumerate() {
+    for (large, (a, b)) in before.chunks(LARGE).zip(after.chunks(LARGE)).enumerate() {
         // Most of the image is equal; whole chunks compare fast.
         if a != b {
             let sectors = a.chunks(SECTOR).zip(b.chunks(SECTOR)).enumerate();
             let unequal = sectors.filter(|(_, (a, b))| a != b);
-            found.extend(unequal.map(|(small, _)| large * (ALIGN / SECTOR) + small));
+            found.extend(unequal.map(|(small, _)| large * (LARGE / SECTOR) + small));
         }
     }
     found

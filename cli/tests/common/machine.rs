@@ -52,7 +52,13 @@ impl Machine {
         Self::start_with(example, disk, "tcg", &["--offline"])
     }
 
-    fn start_with(example: &Example, disk: Option<&str>, accel: &str, more: &[&str]) -> Self {
+    /// Starts a machine with further arguments for `nos run`.
+    pub(crate) fn start_with(
+        example: &Example,
+        disk: Option<&str>,
+        accel: &str,
+        more: &[&str],
+    ) -> Self {
         if more.contains(&"--offline") {
             fill_tools(example);
         }

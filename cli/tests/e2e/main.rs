@@ -21,3 +21,4 @@ mod offline;
 mod reproducible;
 mod shop;
 mod state;
+mod trial;

@@ -199,6 +199,9 @@ pub(crate) fn commands(kind: Kind) -> Vec<Command> {
             add(2, false),
         ));
     }
+    // The third generation gets the letter `c`.
+    let knowing = crate::inside::knowing(&two, b'c').settled();
+    all.push(command("install-known-letter", &knowing, add(2, false)));
     for (name, before, change) in crate::inside::commands(&two) {
         all.push(command(name, &before, change));
     }

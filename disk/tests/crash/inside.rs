@@ -109,3 +109,19 @@ pub(crate) fn commands(two: &CowDevice) -> Vec<(&'static str, CowDevice, Change)
     });
     prepared.into()
 }
+
+/// A disk that knows something of a generation which is not there any more, by a letter that is
+/// given out again.
+pub(crate) fn knowing(two: &CowDevice, letter: u8) -> CowDevice {
+    let mut device = two.clone();
+    let know = |pointer: &Pointer| {
+        let mut fields = pointer.fields?.next();
+        fields.verdicts.set(letter, Some(Verdict::Good));
+        Some(Pointer {
+            fields: Some(fields),
+            ..*pointer
+        })
+    };
+    rewrite(&mut device, know).unwrap();
+    device
+}
