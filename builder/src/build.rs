@@ -215,6 +215,53 @@ impl Session<'_> {
         Ok(materials)
     }
 
+    /// Makes what the build `name` stands on and opens a shell where it would run, on this
+    /// process's terminal. Gives the shell's status.
+    ///
+    /// # Errors
+    /// [`BuildError`]; [`BuildError::NoSuchBuild`] where the system has no build of that name.
+    pub fn look(
+        &self,
+        system: &System,
+        lock: &Lock,
+        archive: &Environment<'_>,
+        name: &str,
+    ) -> Result<i32, BuildError> {
+        let whole = plan(system, lock)?;
+        let wanted = format!("build {name}");
+        let found = whole.iter().find(|(_, action)| action.label == wanted);
+        let found = found.ok_or_else(|| {
+            let names: Vec<&str> = system.builds.keys().map(String::as_str).collect();
+            BuildError::NoSuchBuild {
+                wanted: name.to_owned(),
+                known: match names.is_empty() {
+                    true => "it has none".into(),
+                    false => format!("its builds are {}", names.join(", ")),
+                },
+            }
+        })?;
+        let mut part = whole.towards(found.0);
+        let Some(target) = part.actions.pop() else {
+            return Ok(0);
+        };
+        let builder = self.builder();
+        let known = survey(&builder, &part)?;
+        let fetch = self.lacking(&part, &known)?;
+        if !fetch.is_empty() {
+            debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
+        }
+        let all = realise(&builder, &part, known)?;
+        let inputs = target
+            .inputs
+            .iter()
+            .map(|id| all.get(id).map(|r| &r.result));
+        let inputs: Option<Vec<_>> = inputs.collect();
+        match (&target.work, inputs) {
+            (Work::Make(recipe), Some(inputs)) => crate::make::look(&builder, recipe, &inputs),
+            _ => Err(BuildError::MissingOutput { name: "tree" }),
+        }
+    }
+
     /// How the root of each image is put together, by image name. Everything it stands on must be
     /// in the store, as it is after a build.
     ///

@@ -46,9 +46,12 @@ pub enum BuildError {
     Sandbox(#[from] nos_sandbox::SandboxError),
     /// A build from sources gave nothing.
     #[error(
-        "{reason}{}\nThe whole log is {}",
+        "{reason}{}\nThe whole log is {}{}",
         if tail.is_empty() { String::new() } else { format!("; its last lines:\n{tail}") },
-        log.display()
+        log.display(),
+        kept.as_ref().map_or_else(String::new, |kept| {
+            format!("\nWhat it left is in {}", kept.display())
+        })
     )]
     Make {
         /// How it ended, and what to do.
@@ -57,6 +60,16 @@ pub enum BuildError {
         tail: String,
         /// The log.
         log: PathBuf,
+        /// A copy of its folders, where that was asked for.
+        kept: Option<PathBuf>,
+    },
+    /// No build of that name.
+    #[error("this host has no build {wanted:?}; {known}")]
+    NoSuchBuild {
+        /// Asked for.
+        wanted: String,
+        /// What there is, in words.
+        known: String,
     },
     /// A file from the network could not be had.
     #[error("{name} cannot be fetched: {reason}")]

@@ -135,6 +135,30 @@ impl Plan {
             .map(|(i, a)| (ActionId(i), a))
     }
 
+    /// The actions that `target` stands on and `target` itself, which becomes the last.
+    pub(crate) fn towards(&self, target: ActionId) -> Plan {
+        let mut needed = BTreeSet::from([target]);
+        for (id, action) in self.iter().collect::<Vec<_>>().into_iter().rev() {
+            if needed.contains(&id) {
+                needed.extend(&action.inputs);
+            }
+        }
+        let renumbered: BTreeMap<ActionId, ActionId> =
+            needed.iter().copied().zip((0..).map(ActionId)).collect();
+        let actions = self.iter().filter(|(id, _)| needed.contains(id));
+        let actions = actions.map(|(_, action)| Action {
+            inputs: action
+                .inputs
+                .iter()
+                .filter_map(|id| renumbered.get(id).copied())
+                .collect(),
+            ..action.clone()
+        });
+        Plan {
+            actions: actions.collect(),
+        }
+    }
+
     pub(crate) fn push(&mut self, label: String, inputs: Vec<ActionId>, work: Work) -> ActionId {
         self.actions.push(Action {
             label,

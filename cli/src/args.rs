@@ -263,6 +263,12 @@ pub(crate) struct BuildArgs {
     /// After a failure, go on with what does not need its result
     #[arg(short, long)]
     pub(crate) keep_going: bool,
+    /// Keep what a build that fails left in its folders
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
+    /// Open a shell in the sandbox of this build, instead of building
+    #[arg(long, value_name = "BUILD", conflicts_with_all = ["check", "out_link", "keep_going"])]
+    pub(crate) shell: Option<String>,
     /// Link to make to the result
     #[arg(short, long, value_name = "LINK")]
     pub(crate) out_link: Option<PathBuf>,

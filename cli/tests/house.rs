@@ -97,7 +97,7 @@ fn crates_depend_in_one_direction() {
         (
             "cli",
             &[
-                "builder", "disk", "formats", "machine", "manifest", "sandbox", "specs", "store",
+                "builder", "disk", "formats", "machine", "manifest", "specs", "store",
             ],
         ),
     ]);

@@ -1,6 +1,7 @@
 //! Making things from sources: a command runs in a sandbox over declared inputs, and what it leaves
 //! in `$out` becomes a tree of the store.
 
+mod keep;
 mod log;
 mod output;
 pub(crate) mod recipes;
@@ -12,6 +13,7 @@ use crate::error::BuildError;
 use crate::realise::Builder;
 use log::Log;
 use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox, Scratch};
+pub use nos_sandbox::{SandboxError, probe};
 use nos_store::{ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,8 +66,66 @@ pub(crate) fn run(
     recipe: &Recipe,
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
+    let name = log_name(recipe, inputs)?;
+    let mut log = Log::create(builder.store.root(), &name)?;
+    let sandbox = stand(builder, recipe, inputs, false)?;
+    let ended = sandbox.run(&mut log)?;
+    let log = log.finish()?;
+    let failed = |reason: String| -> Result<ActionResult, BuildError> {
+        let kept = match builder.options.keep_failed {
+            true => Some(keep::keep(builder.store.root(), &name, &ended.scratch)?),
+            false => None,
+        };
+        Err(BuildError::Make {
+            reason,
+            tail: log.tail.clone(),
+            log: log.path.clone(),
+            kept,
+        })
+    };
+    if let Some(reason) = failure(&ended, &recipe.limits) {
+        return failed(reason);
+    }
+    let tree = output::take(builder.store, &ended.scratch.path().join("out"))?;
+    if tree.is_empty() {
+        return failed("it left nothing in $out; install what it makes there".into());
+    }
+    let digest = builder.store.add_tree(&tree)?;
+    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+}
+
+/// Opens a shell where a recipe would run, on this process's own terminal. The recipe's lines are in
+/// the file `/build/lines`. What is left in there is thrown away; gives the shell's status.
+///
+/// # Errors
+/// As [`run`], but for [`BuildError::Make`].
+pub(crate) fn look(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    inputs: &[&ActionResult],
+) -> Result<i32, BuildError> {
+    let mut recipe = recipe.clone();
+    let lines = recipe.command.last().cloned().unwrap_or_default();
+    recipe.files.insert("lines".into(), lines + "\n");
+    recipe.command = vec!["/usr/bin/sh".into(), "-i".into()];
+    recipe.env.insert("PS1".into(), "nos:$PWD$ ".into());
+    recipe.limits.time = std::time::Duration::MAX;
+    let sandbox = stand(builder, &recipe, inputs, true)?;
+    let ended = sandbox.run(&mut io::sink())?;
+    Ok(match ended.ending {
+        Ending::Exited(status) => status,
+        Ending::Killed(_) | Ending::Over(_) => 1,
+    })
+}
+
+/// Makes the sandbox of a recipe and fills it.
+fn stand(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    inputs: &[&ActionResult],
+    interactive: bool,
+) -> Result<Sandbox, BuildError> {
     let (root, seen, copied) = place_inputs(builder, recipe, inputs)?;
-    let mut log = Log::create(builder.store.root(), &log_name(recipe, inputs)?)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut env = recipe.env.clone();
     for (name, value) in [
@@ -88,29 +148,11 @@ pub(crate) fn run(
         inputs: seen,
         limits: recipe.limits,
         cores: None,
-        interactive: false,
+        interactive,
     };
     let sandbox = Sandbox::new(&job)?;
     fill(builder, recipe, sandbox.scratch()?, &copied)?;
-    let ended = sandbox.run(&mut log)?;
-    let log = log.finish()?;
-    if let Some(reason) = failure(&ended, &recipe.limits) {
-        return Err(BuildError::Make {
-            reason,
-            tail: log.tail,
-            log: log.path,
-        });
-    }
-    let tree = output::take(builder.store, &ended.scratch.path().join("out"))?;
-    if tree.is_empty() {
-        return Err(BuildError::Make {
-            reason: "it left nothing in $out; install what it makes there".into(),
-            tail: log.tail,
-            log: log.path,
-        });
-    }
-    let digest = builder.store.add_tree(&tree)?;
-    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+    Ok(sandbox)
 }
 
 type Placed = (Option<PathBuf>, Vec<Input>, Vec<(String, Digest)>);

@@ -21,15 +21,15 @@ pub(crate) struct Made {
 
 /// Checks, locks, fetches and builds what an argument names.
 pub(crate) fn make(context: &Context, spec: &str, locked: bool) -> Result<Made, Failure> {
-    make_all(context, spec, locked, false)
+    make_by(context, spec, locked, |session| session)
 }
 
-/// As [`make`]; with `keep_going` a failed action stops only what needs its result.
-fn make_all(
+/// As [`make`], in a session that `change` decides about.
+fn make_by(
     context: &Context,
     spec: &str,
     locked: bool,
-    keep_going: bool,
+    change: impl for<'s> FnOnce(Session<'s>) -> Session<'s>,
 ) -> Result<Made, Failure> {
     let project = check::load(context, spec)?;
     let store = context.open_store()?;
@@ -37,10 +37,7 @@ fn make_all(
         let system = project.system()?;
         let lock = lock::ensure(context, &store, &project, locked)?;
         let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
-        let session = Session {
-            keep_going,
-            ..session(context, &store, &project)
-        };
+        let session = change(session(context, &store, &project));
         let build = || session.build(system, &lock, &archive.environment());
         let built = context.shell.watch(build);
         built.map_err(|error| check::explained(context, &project, error))?
@@ -145,8 +142,34 @@ struct Report<'a> {
     system: &'a nos_builder::BuiltSystem,
 }
 
+/// Opens a shell where the build `name` would run.
+fn look(context: &Context, args: &BuildArgs, name: &str) -> Outcome {
+    let project = check::load(context, &args.spec.spec)?;
+    let system = project.system()?;
+    let store = context.open_store()?;
+    let lock = lock::ensure(context, &store, &project, args.locked)?;
+    let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
+    context.shell.status(
+        "Opening",
+        format_args!("the sandbox of build {name}; its own lines are in /build/lines"),
+    );
+    let session = session(context, &store, &project);
+    let looked = session.look(system, &lock, &archive.environment(), name);
+    match looked.map_err(|error| check::explained(context, &project, error))? {
+        0 => Ok(()),
+        _ => Err(Failure::Explained),
+    }
+}
+
 pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
-    let made = make_all(context, &args.spec.spec, args.locked, args.keep_going)?;
+    if let Some(name) = &args.shell {
+        return look(context, args, name);
+    }
+    let made = make_by(context, &args.spec.spec, args.locked, |mut session| {
+        session.keep_going = args.keep_going;
+        session.options.keep_failed = args.keep_failed;
+        session
+    })?;
     let Made {
         store,
         project,

@@ -15,7 +15,6 @@ use nos_store::Store;
 use rustix::process::geteuid;
 use serde::Serialize;
 use std::io::ErrorKind;
-use std::process::{Command, Stdio};
 
 /// Release whose index is asked for, to see whether the mirror answers.
 const SUITE: &str = "trixie";
@@ -167,50 +166,19 @@ fn mirror(context: &Context, store: &Store) -> Finding {
     }
 }
 
-/// A user namespace, made by the program that every Linux system brings for it: where a
-/// distribution forbids them, making one may still succeed and only using it tells.
+/// The sandbox itself, empty.
 fn sandbox() -> Finding {
     let what = "build: sandbox for programs";
-    let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--user",
-        "--map-root-user",
-        "--mount",
-        "--net",
-        "--pid",
-        "--fork",
-        "true",
-    ]);
-    match unshare.stdin(Stdio::null()).output() {
-        Ok(output) if output.status.success() => Finding::good(what, "namespaces can be made"),
-        Ok(output) => Finding::bad(
+    match nos_builder::make::probe() {
+        Ok(()) => Finding::good(what, "namespaces can be made"),
+        Err(nos_builder::make::SandboxError::Refused { reason, remedy }) => Finding::bad(
             what,
             format_args!(
-                "namespaces are refused ({}); specs without programs to build need none",
-                String::from_utf8_lossy(&output.stderr).trim()
+                "namespaces are refused ({reason}); specs without programs to build need none"
             ),
-            forbidden_by(),
+            remedy,
         ),
-        Err(error) => Finding::bad(
-            what,
-            format_args!("not known: the program unshare does not run ({error})"),
-            "install util-linux",
-        ),
-    }
-}
-
-/// The switch that keeps namespaces from this user.
-fn forbidden_by() -> &'static str {
-    let number =
-        |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
-    if number("/proc/sys/user/max_user_namespaces") == Some(0) {
-        "sysctl user.max_user_namespaces=10000"
-    } else if number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == Some(1) {
-        "sysctl kernel.apparmor_restrict_unprivileged_userns=0"
-    } else if number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0) {
-        "sysctl kernel.unprivileged_userns_clone=1"
-    } else {
-        "in a container, allow it to make namespaces (seccomp and AppArmor profile)"
+        Err(error) => Finding::failed(what, &error.to_string()),
     }
 }
 

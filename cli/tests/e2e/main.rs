@@ -17,6 +17,7 @@ mod cuts;
 mod damage;
 mod generations;
 mod interrupted;
+mod making;
 mod offline;
 mod reproducible;
 mod shop;
