@@ -1,8 +1,9 @@
 //! What the firmware starts: kernel, initramfs, unified kernel image, and the description of the
 //! whole system.
 
-use crate::compose::{output_object, output_tree};
+use crate::compose::{PACKAGES_FACT, output_object, output_tree};
 use crate::error::BuildError;
+use crate::ingredients;
 use crate::kernel::{
     Compression, Feature, Kernel, Loading, Module, ModuleName, Modules, RELEASE_SCAN_BYTES, Wanted,
 };
@@ -119,12 +120,15 @@ pub(crate) fn kernel(
         };
         list.push(entry);
     }
+    let mut outputs = BTreeMap::from([
+        ("modules".to_string(), Output::Tree(store.add_tree(&out)?)),
+        ("vmlinuz".to_string(), Output::Object(vmlinuz)),
+    ]);
+    if let Some(config) = blob_at(&tree, &kernel.config) {
+        outputs.insert("config".to_string(), Output::Object(config));
+    }
     Ok(ActionResult {
-        outputs: [
-            ("modules".to_string(), Output::Tree(store.add_tree(&out)?)),
-            ("vmlinuz".to_string(), Output::Object(vmlinuz)),
-        ]
-        .into(),
+        outputs,
         facts: [
             ("late".to_string(), serde_json::to_string(&late_modules)?),
             (
@@ -212,12 +216,20 @@ pub(crate) fn system(
     manifest.late_modules = serde_json::from_str(fact(kernel, "late")?)?;
     manifest.trial_modules = serde_json::from_str(fact(kernel, "trial")?)?;
     let mut images = Vec::new();
+    let mut kept = BTreeMap::new();
     for image in inputs.get(3..).unwrap_or_default() {
-        manifest
-            .images
-            .push(serde_json::from_str(fact(image, "image")?)?);
+        let described: nos_manifest::Image = serde_json::from_str(fact(image, "image")?)?;
+        if let Some(packages) = image.facts.get(PACKAGES_FACT) {
+            kept.insert(described.name.clone(), serde_json::from_str(packages)?);
+        }
+        manifest.images.push(described);
         images.push(output_object(image, "image")?);
     }
+    let config = match kernel.object("config") {
+        Some(config) => store.read_object(&config.digest)?,
+        None => Vec::new(),
+    };
+    let ingredients = ingredients::encode(&ingredients::of(&parts.pins, &kept, &config))?;
 
     let mut initrd = manifest_segment(&manifest.to_bytes()?)?;
     initrd.extend(store.read_object(&output_object(segment, "segment")?.digest)?);
@@ -231,6 +243,7 @@ pub(crate) fn system(
         uname: manifest.kernel.as_bytes(),
         linux: &linux,
         initrd: &initrd,
+        ingredients: Some(&ingredients),
         ..Uki::default()
     };
     let uki = uki
@@ -269,7 +282,11 @@ pub(crate) fn system(
     }
     Ok(ActionResult {
         outputs,
-        facts: Default::default(),
+        facts: [(
+            ingredients::PINS_FACT.to_string(),
+            serde_json::to_string(&parts.pins)?,
+        )]
+        .into(),
     })
 }
 

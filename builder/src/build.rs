@@ -2,11 +2,13 @@
 //! the result alive.
 
 use crate::bom::{Inventory, Material};
+use crate::changes::{self, Change, Profile};
 pub use crate::compose::Composition;
 use crate::compose::{composition, output_tree};
 use crate::debian::{self, Environment};
 use crate::error::BuildError;
 use crate::events::Observer;
+use crate::ingredients::{self, PINS_FACT, Pins, pins};
 use crate::plan::{ActionId, Plan, plan};
 pub use crate::realise::Options;
 use crate::realise::{Builder, Fate, Realised, realise, survey};
@@ -14,10 +16,12 @@ use crate::roots;
 use crate::system::BuiltSystem;
 use crate::times::Times;
 use crate::work::{Origin, Work};
+use nos_formats::pe::Uki;
 use nos_formats::tree::{Kind, TreePath};
+use nos_manifest::Ingredients;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::System;
-use nos_store::{Digest, Output, RootTarget, Store};
+use nos_store::{ActionResult, Digest, Output, RootTarget, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
@@ -62,6 +66,9 @@ pub struct Step {
     /// How long it took the last time it ran, in milliseconds; only where it would run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate_ms: Option<u64>,
+    /// Bytes of the files that it made, where it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 impl Step {
@@ -80,6 +87,10 @@ pub struct Outlook {
     pub steps: Vec<Step>,
     /// The result, where it is built already.
     pub system: Option<BuiltSystem>,
+    /// The last result of the same host, where the store still has it.
+    pub previous: Option<BuiltSystem>,
+    /// What differs between that and what would be built.
+    pub changes: Vec<Change>,
 }
 
 impl Session<'_> {
@@ -114,18 +125,76 @@ impl Session<'_> {
                 label: action.label.clone(),
                 fate,
                 estimate_ms: time.and_then(|time| u64::try_from(time.as_millis()).ok()),
+                bytes: known.get(&id).and_then(|done| file_bytes(&done.result)),
             }
         });
         let steps = steps.collect();
-        let system = match known.get(&plan.system()) {
-            Some(done) => Some(read_system(self.store, done)?.1),
+        let built = match known.get(&plan.system()) {
+            Some(done) => Some(read_system(self.store, &done.result)?),
             None => None,
+        };
+        let previous = self.previous(system)?;
+        let changes = match (&previous, &built) {
+            (Some(old), Some((digest, _))) if old.digest == *digest => Vec::new(),
+            (Some(old), Some((_, new))) => {
+                let new =
+                    Profile::of_built(new, Some(&pins(&plan)), self.ingredients(new).as_ref());
+                changes::profiles(&self.profile(old), &new)
+            }
+            (Some(old), None) => {
+                let new = planned(&plan, &known).unwrap_or_default();
+                changes::profiles(&self.profile(old), &new)
+            }
+            (None, _) => Vec::new(),
         };
         Ok(Outlook {
             fetch: self.lacking(&plan, &known)?,
             steps,
-            system,
+            system: built.map(|(_, system)| system),
+            previous: previous.map(|old| old.system),
+            changes,
         })
+    }
+
+    /// The last result of the same host and folder: the root that keeps it remembers it.
+    fn previous(&self, system: &System) -> Result<Option<Previous>, BuildError> {
+        let name = self.root(system);
+        let targets = self.store.roots()?.remove(&name).unwrap_or_default();
+        for target in targets {
+            let RootTarget::Result(key) = target else {
+                continue;
+            };
+            let Some(result) = self.store.result(&key)? else {
+                continue;
+            };
+            // A description that this program cannot read is no result of its own.
+            if let Ok((digest, system)) = read_system(self.store, &result) {
+                let pins = result.facts.get(PINS_FACT);
+                return Ok(Some(Previous {
+                    digest,
+                    system,
+                    pins: pins.and_then(|pins| serde_json::from_str(pins).ok()),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn profile(&self, old: &Previous) -> Profile {
+        let made_of = self.ingredients(&old.system);
+        Profile::of_built(&old.system, old.pins.as_ref(), made_of.as_ref())
+    }
+
+    /// The ingredients inside a system's kernel image.
+    fn ingredients(&self, system: &BuiltSystem) -> Option<Ingredients> {
+        let uki = self.store.read_object(&system.uki.digest).ok()?;
+        ingredients::decode(Uki::parse(&uki).ok()?.ingredients?).ok()
+    }
+
+    fn root(&self, system: &System) -> String {
+        let folder = self.folder.canonicalize();
+        let folder = folder.unwrap_or_else(|_| self.folder.to_path_buf());
+        roots::of_build(&system.host, &folder)
     }
 
     /// Builds a system; fetches what it needs and the store lacks. The result stays in the store
@@ -155,7 +224,7 @@ impl Session<'_> {
         let done = all
             .get(&plan.system())
             .ok_or(BuildError::MissingOutput { name: "system" })?;
-        let (digest, described) = read_system(self.store, done)?;
+        let (digest, described) = read_system(self.store, &done.result)?;
         self.keep(system, &plan, &all)?;
         let ran = all.values().filter(|r| r.fate == Fate::Built).count();
         Ok(Built {
@@ -380,11 +449,7 @@ impl Session<'_> {
                 }
             }
         }
-        let folder = self
-            .folder
-            .canonicalize()
-            .unwrap_or_else(|_| self.folder.to_path_buf());
-        let name = roots::of_build(&system.host, &folder);
+        let name = self.root(system);
         targets.sort_unstable();
         targets.dedup();
         // Making a root waits for the disk; a build that changed nothing need not.
@@ -395,9 +460,47 @@ impl Session<'_> {
     }
 }
 
-fn read_system(store: &Store, done: &Realised) -> Result<(Digest, BuiltSystem), BuildError> {
+/// The last result of a host.
+struct Previous {
+    digest: Digest,
+    system: BuiltSystem,
+    /// What was pinned for it.
+    pins: Option<Pins>,
+}
+
+/// What is known of a system that is not built: its plan, and images that are there already.
+fn planned(plan: &Plan, known: &BTreeMap<ActionId, Realised>) -> Option<Profile> {
+    let Work::System(parts) = &plan.actions.last()?.work else {
+        return None;
+    };
+    let images = plan.iter().filter_map(|(id, action)| match &action.work {
+        Work::Image { name } => {
+            let done = known.get(&id);
+            let bytes = done.and_then(|done| Some(done.result.object("image")?.size));
+            Some((name.clone(), bytes))
+        }
+        _ => None,
+    });
+    Some(Profile::of_plan(
+        &parts.manifest,
+        &parts.cmdline,
+        &parts.pins,
+        &images.collect(),
+    ))
+}
+
+/// Bytes of the files among an action's outputs; `None` where it makes none.
+fn file_bytes(result: &ActionResult) -> Option<u64> {
+    let sizes = result.outputs.values().filter_map(|output| match output {
+        Output::Object(blob) => Some(blob.size),
+        Output::Tree(_) => None,
+    });
+    sizes.reduce(u64::saturating_add)
+}
+
+fn read_system(store: &Store, done: &ActionResult) -> Result<(Digest, BuiltSystem), BuildError> {
     let missing = BuildError::MissingOutput { name: "system" };
-    let blob = done.result.object("system").ok_or(missing)?;
+    let blob = done.object("system").ok_or(missing)?;
     let system = serde_json::from_slice(&store.read_object(&blob.digest)?)?;
     Ok((blob.digest, system))
 }

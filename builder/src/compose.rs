@@ -22,6 +22,9 @@ const MAX_SYMLINKS: usize = 40;
 /// Owner and group of what nobody else owns.
 const NOBODY: u32 = 65_534;
 
+/// Fact of a root, and of its image: the packages in it, see [`Composition::packages`].
+pub(crate) const PACKAGES_FACT: &str = "packages";
+
 /// The root of an image, and how it came about.
 #[derive(Debug, Clone)]
 pub struct Composition {
@@ -31,6 +34,9 @@ pub struct Composition {
     pub owners: BTreeMap<TreePath, String>,
     /// Why each file stays; `None` where the image is not trimmed.
     pub reach: Option<Reach>,
+    /// Package → bytes of its files that are in the image; packages that brought nothing to it
+    /// are not there.
+    pub packages: BTreeMap<String, u64>,
 }
 
 /// Composes a root; see [`crate::work::Work::Compose`].
@@ -42,12 +48,20 @@ pub(crate) fn compose(
     parts: &Compose,
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
-    let Composition { tree, reach, .. } = composition(builder, parts, inputs)?;
+    let Composition {
+        tree,
+        reach,
+        packages,
+        ..
+    } = composition(builder, parts, inputs)?;
     for warning in reach.iter().flat_map(|reach| warnings(&parts.image, reach)) {
         builder.observer.event(Event::Warning(&warning));
     }
     let digest = builder.store.add_tree(&tree)?;
-    Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+    let mut result = ActionResult::with_output("tree", Output::Tree(digest));
+    let packages = serde_json::to_string(&packages)?;
+    result.facts.insert(PACKAGES_FACT.to_string(), packages);
+    Ok(result)
 }
 
 /// What a person should know of a trimmed image.
@@ -114,7 +128,9 @@ pub(crate) fn composition(
         false => None,
     };
     root.tree.check_links()?;
+    let packages = root.packages(&merged.owners);
     Ok(Composition {
+        packages,
         tree: root.tree,
         owners: merged.owners,
         reach,
@@ -270,6 +286,21 @@ impl Root {
             self.tree.insert_with_parents(place, node)?;
         }
         Ok(())
+    }
+
+    /// What of each package is there; files that the spec placed over a package's are its own.
+    fn packages(&self, owners: &BTreeMap<TreePath, String>) -> BTreeMap<String, u64> {
+        let mut packages: BTreeMap<String, u64> = BTreeMap::new();
+        for (path, package) in owners {
+            let bytes = match self.tree.get(path).map(|node| &node.kind) {
+                _ if self.declared.contains(path) => continue,
+                None | Some(Kind::Directory) => continue,
+                Some(Kind::File(blob)) => blob.size,
+                Some(_) => 0,
+            };
+            *packages.entry(package.clone()).or_default() += bytes;
+        }
+        packages
     }
 
     /// Leaves out what no service can reach and the spec does not name.

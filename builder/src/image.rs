@@ -1,6 +1,6 @@
 //! One service image: a root tree as EROFS, followed by the verity hash tree over it.
 
-use crate::compose::output_tree;
+use crate::compose::{PACKAGES_FACT, output_tree};
 use crate::error::BuildError;
 use crate::realise::Builder;
 use nos_formats::erofs::{self, Compression, Content, Options, WriteError};
@@ -69,6 +69,9 @@ pub(crate) fn image(
     result
         .facts
         .insert("image".into(), serde_json::to_string(&description)?);
+    if let Some(packages) = root.facts.get(PACKAGES_FACT) {
+        result.facts.insert(PACKAGES_FACT.into(), packages.clone());
+    }
     Ok(result)
 }
 

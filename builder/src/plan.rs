@@ -254,6 +254,7 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
         cmdline: cmdline(&system.kernel),
         disk: system.disk.clone(),
         machine: system.machine.clone(),
+        pins: crate::ingredients::pins(&planner.plan),
     };
     planner.plan.push(
         format!("system {}", system.host),

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 3;
+const WORK_VERSION: u32 = 4;
 
 /// A unit of building.
 #[derive(Debug, Clone)]
@@ -31,7 +31,8 @@ pub enum Work {
     /// `executable`) or `tree`. Never cached by key: its content is read each time.
     Source(Origin),
     /// Kernel image and modules. Input: the kernel package's tree. Outputs `vmlinuz`, `modules`
-    /// (a tree); facts `release`, `modules`, `late` and `trial` (JSON lists of
+    /// (a tree) and, where the package has it, `config`; facts `release`, `modules`, `late` and
+    /// `trial` (JSON lists of
     /// [`nos_manifest::Module`], in loading order).
     Kernel {
         /// What the host needs of its kernel, in the order in which it is loaded.
@@ -43,7 +44,7 @@ pub enum Work {
     /// `segment`.
     Initrd,
     /// The root of one image. Inputs: its packages' trees, then its files' sources. Output
-    /// `tree`.
+    /// `tree`; fact `packages` (JSON, package → bytes of its files in the image).
     Compose(Box<Compose>),
     /// A file from the network. No inputs. Output `file`. Its digest alone is its key.
     Fetch(Fetch),
@@ -73,13 +74,13 @@ pub enum Work {
     /// A command in a sandbox. Inputs: one for each of [`Recipe::places`]. Output `tree`.
     Make(Box<Recipe>),
     /// EROFS and verity hash tree. Input: a composed root. Output `image`, and its
-    /// [`nos_manifest::Image`] as the fact `image`.
+    /// [`nos_manifest::Image`] as the fact `image`; the root's fact `packages` is handed on.
     Image {
         /// Image name.
         name: String,
     },
     /// UKI and system description. Inputs: boot package, kernel, initrd, then images. Outputs
-    /// `uki`, `boot_loader`, `system`.
+    /// `uki`, `boot_loader`, `system`; fact `pins` ([`SystemParts::pins`] as JSON).
     System(Box<SystemParts>),
 }
 
@@ -147,6 +148,8 @@ pub struct SystemParts {
     pub disk: DiskLayout,
     /// Virtual machine defaults.
     pub machine: VirtualMachine,
+    /// Versions of the packages that are unpacked for it.
+    pub pins: crate::ingredients::Pins,
 }
 
 /// The `init` program that every system of this `nos` carries: a static ELF executable.

@@ -11,6 +11,10 @@
 
 extern crate alloc;
 
+mod ingredients;
+
+pub use ingredients::{INGREDIENTS_VERSION, Ingredients, Package};
+
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;

@@ -26,6 +26,8 @@ pub struct Uki<'a> {
     pub initrd: &'a [u8],
     /// `.ucode`: a cpio archive of processor microcode.
     pub microcode: Option<&'a [u8]>,
+    /// `.nosing`: what the system is made of, for people and tools; the stub passes over it.
+    pub ingredients: Option<&'a [u8]>,
 }
 
 /// Section flags: may be read; holds code or initialized data.
@@ -58,6 +60,7 @@ impl<'a> Uki<'a> {
             linux: need(".linux")?,
             initrd: need(".initrd")?,
             microcode: image.section(".ucode"),
+            ingredients: image.section(".nosing"),
         })
     }
 
@@ -72,6 +75,7 @@ impl<'a> Uki<'a> {
             (".linux", Some(self.linux)),
             (".initrd", Some(self.initrd)),
             (".ucode", self.microcode),
+            (".nosing", self.ingredients),
         ]
         .into_iter()
         .filter_map(|(name, data)| Some((name, data?)))
