@@ -7,7 +7,7 @@ use crate::flash::{self, Fit, FlashError, Plan};
 use crate::identity::Identity;
 use crate::install::content;
 use crate::layout::{self, PARTITION_ALIGN, align};
-use crate::{BlockDevice, Error, GenerationSource, Report, Shortage};
+use crate::{BlockDevice, Error, GenerationSource, Report, Shortage, log};
 use nos_formats::gpt::Table;
 use nos_formats::{ext4, fat};
 use nos_manifest::Image;
@@ -90,11 +90,13 @@ pub(crate) fn format_esp(
     let uki = format!("/{}", entry::uki_path(&entry::hex(&source.uki_digest)));
     let entry_path = format!("/{ENTRIES}/{}", entry::file_name(1, letter));
     let entry = content(source)?.encode(1);
-    let files: [(&str, &[u8]); 4] = [
+    let log = log::empty(sector_size);
+    let files: [(&str, &[u8]); 5] = [
         (&format!("/{POINTER}"), &pointer),
         (&entry_path, entry.as_bytes()),
         (&format!("/{BOOT_LOADER}"), new.boot_loader),
         (&uki, source.uki),
+        (&format!("/{}", log::path()), &log),
     ];
     let hidden = PARTITION_ALIGN / u64::from(sector_size);
     fat::format(geometry, identity.volume_id(), "NOS", hidden, &files).map_err(
