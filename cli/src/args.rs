@@ -87,6 +87,8 @@ pub(crate) enum Verb {
     Flash(FlashArgs),
     /// Add the next generation to a disk and make it the default
     Install(InstallArgs),
+    /// Show what was done to a disk
+    Log(DiskArgs),
     /// List the generations of a disk
     Generations(DiskArgs),
     /// Make a generation the default
@@ -114,7 +116,7 @@ pub(crate) enum Verb {
     Tree(TreeArgs),
     /// Say why a file or a package is in a system
     Why(WhyArgs),
-    /// Show what differs between the systems of two specs
+    /// Show what differs between two systems
     Diff(DiffArgs),
     /// Say what trimming keeps of each image, and what its bytes hang on
     Trim(TrimArgs),
@@ -130,15 +132,21 @@ pub(crate) enum Verb {
     Lsp,
     /// Print completions for a shell
     Completions(CompletionsArgs),
+    /// Print a page of the manual, or write all
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TreeArgs {
-    #[command(flatten)]
-    pub(crate) spec: SpecArgs,
-    /// Levels of folders to show
+    /// Spec (FILE#HOST), result of a build, or disk (DISK#N)
+    #[arg(value_name = "SYSTEM", default_value = ".")]
+    pub(crate) system: String,
+    /// Levels of folders to print
     #[arg(short, long, value_name = "N", default_value = "2")]
     pub(crate) depth: usize,
+    /// Print, where a terminal would be walked through
+    #[arg(short, long)]
+    pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]
@@ -146,7 +154,7 @@ pub(crate) struct WhyArgs {
     /// Spec file, FILE#HOST, or a folder with one spec
     #[arg(value_name = "SPEC")]
     pub(crate) spec: String,
-    /// Absolute path in an image, or a package
+    /// Absolute path in an image, a package, or a kernel module
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
 }
@@ -183,10 +191,10 @@ pub(crate) enum BomFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
-    /// Spec before
+    /// Spec (FILE#HOST), result of a build, or disk (DISK#N)
     #[arg(value_name = "BEFORE")]
     pub(crate) before: String,
-    /// Spec after
+    /// What to compare it with
     #[arg(value_name = "AFTER")]
     pub(crate) after: String,
 }
@@ -209,7 +217,32 @@ pub(crate) struct InitArgs {
 pub(crate) struct CompletionsArgs {
     /// Shell to print them for
     #[arg(value_name = "SHELL")]
-    pub(crate) shell: clap_complete::Shell,
+    pub(crate) shell: Shell,
+}
+
+/// Shells that can be told what to complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Shell {
+    /// GNU Bash 4.4 or newer
+    Bash,
+    /// Elvish
+    Elvish,
+    /// Fish
+    Fish,
+    /// PowerShell
+    Powershell,
+    /// Z shell
+    Zsh,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Verb to print the page of; of nos itself when left out
+    #[arg(value_name = "VERB", num_args = 0..=2)]
+    pub(crate) verb: Vec<String>,
+    /// Write every page into this folder; made where it is missing
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -227,6 +260,9 @@ pub(crate) struct FmtArgs {
     /// Write nothing; exit with 3 where a file is not canonical
     #[arg(long)]
     pub(crate) check: bool,
+    /// As --check, and print what would change as a unified diff
+    #[arg(long)]
+    pub(crate) diff: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,6 +23,10 @@ pub(crate) struct Context {
     pub(crate) environment_mirror: Option<String>,
     /// Now, in seconds since 1970; what `SOURCE_DATE_EPOCH` says, where it is set.
     pub(crate) now: u64,
+    /// Whether the terminal, if there is one, can do nothing but show lines.
+    pub(crate) dumb: bool,
+    /// Who runs this: `user@machine`.
+    pub(crate) who: String,
     /// Folders of `PATH`.
     pub(crate) search_path: Vec<PathBuf>,
     /// Folder for what can be made again at any time.
@@ -54,6 +58,8 @@ impl Context {
         );
         Self {
             shell: Shell::new(global.color, no_color, dumb, global.quiet, global.json),
+            dumb,
+            who: who(),
             jobs: global.jobs.map_or_else(processors, usize::from),
             memory_bytes: global.build_memory.unwrap_or_else(spare_memory_bytes),
             offline: global.offline,
@@ -130,4 +136,15 @@ fn cargo_configuration() -> Option<String> {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Who runs this, as far as that is known: behind `sudo`, who called it.
+fn who() -> String {
+    let names = ["SUDO_USER", "LOGNAME", "USER"];
+    let named = names
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
+    let user = named.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string());
+    let machine = rustix::system::uname();
+    format!("{user}@{}", machine.nodename().to_string_lossy())
 }

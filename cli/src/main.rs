@@ -3,8 +3,11 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod changes;
+mod complete;
 mod context;
 mod failure;
+mod help;
 mod live;
 mod lsp;
 mod scratch;
@@ -13,9 +16,11 @@ mod tools;
 mod units;
 mod verbs;
 
-use clap::Parser;
+use clap::FromArgMatches;
+use clap_complete::CompleteEnv;
 use context::Context;
 use failure::Failure;
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -28,7 +33,17 @@ fn main() -> ExitCode {
              that led here. Nothing was left half done."
         );
     }));
-    let cli = match args::Cli::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let asked = CompleteEnv::with_factory(|| complete::command(&words))
+        .var(complete::VARIABLE)
+        .try_complete(words.clone(), std::env::current_dir().ok().as_deref());
+    match asked {
+        Ok(false) => {}
+        // A shell that no longer listens is no reason to complain.
+        Ok(true) | Err(_) => return ExitCode::SUCCESS,
+    }
+    let matches = help::command().try_get_matches_from(words);
+    let cli = match matches.and_then(|mut matches| args::Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output with exit code 0, usage errors to standard error.

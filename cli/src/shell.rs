@@ -90,12 +90,25 @@ impl Shell {
         self.color_err
     }
 
+    /// Whether what goes to standard output may have colour.
+    pub(crate) fn color_out(&self) -> bool {
+        self.color_out
+    }
+
     /// Text in bold, where standard output has colour.
     pub(crate) fn bold(&self, text: impl Display) -> String {
         if self.color_out {
             format!("\x1b[1m{text}\x1b[0m")
         } else {
             text.to_string()
+        }
+    }
+
+    /// A table with its first line in bold, where standard output has colour.
+    pub(crate) fn headed(&self, table: &str) -> String {
+        match table.split_once('\n') {
+            Some((head, rest)) => format!("{}\n{rest}", self.bold(head)),
+            None => table.to_string(),
         }
     }
 

@@ -351,6 +351,7 @@ fn every_verb_answers_with_one_json_document() {
         &["check"][..],
         &["fmt"],
         &["fmt", "--check"],
+        &["fmt", "--diff"],
         &["lock"],
         &["plan"],
         &["build", "-o", "result"],
@@ -366,6 +367,7 @@ fn every_verb_answers_with_one_json_document() {
         &["rollback", "disk.img"],
         &["verify", "disk.img"],
         &["gc", "disk.img", "--keep", "1"],
+        &["log", "disk.img"],
         &["store", "ls"],
         &["store", "gc", "--dry-run"],
         &["explain"],
@@ -396,12 +398,13 @@ fn every_verb_answers_with_one_json_document() {
         check: diagnostics hosts spec
         fmt: [changed file]
         fmt --check: [changed file]
+        fmt --diff: [changed file]
         lock: added lock moved removed
-        plan: fetch fetch_bytes host size_bytes steps
+        plan: changes fetch fetch_bytes host previous_bytes size_bytes steps
         build -o result: content_bytes digest host out_link path system
-        tree: boot_loader_bytes content_bytes host images initrd_bytes kernel_bytes
-        why . /usr/bin/busybox: [chain image package path]
-        why . busybox-static: [chain image package path]
+        tree: boot_loader_bytes content_bytes host images initrd_bytes kernel_bytes system
+        why . /usr/bin/busybox: [chain package path place]
+        why . busybox-static: [chain package path place]
         diff . .: after before changes
         image -o disk.img: bytes_written content_bytes disk flushes host images_reused images_written number removed repaired sectors_written size_bytes uki_reused
         install . disk.img --label second: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
@@ -411,6 +414,7 @@ fn every_verb_answers_with_one_json_document() {
         rollback disk.img: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
         verify disk.img: bytes disk findings generations good images kernels
         gc disk.img --keep 1: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
+        log disk.img: disk records
         store ls: path roots
         store gc --dry-run: freed_bytes objects_kept objects_removed results_kept results_removed
         explain: []

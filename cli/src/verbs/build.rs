@@ -1,12 +1,11 @@
-//! `nos plan` and `nos build`; and the built system that other verbs start from.
+//! `nos build`; and the built system that other verbs start from.
 
 use super::{Outcome, check, lock, prove};
-use crate::args::{BuildArgs, PlanArgs};
+use crate::args::BuildArgs;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::units::human_size;
 pub(crate) use nos_builder::build::Built;
-use nos_builder::build::{Session, Step};
+use nos_builder::build::Session;
 use nos_builder::project::Project;
 use nos_store::Store;
 use serde::Serialize;
@@ -64,71 +63,6 @@ pub(crate) fn session<'a>(
         observer: &context.shell,
         options: context.build_options(),
     }
-}
-
-#[derive(Serialize)]
-struct Planned {
-    host: String,
-    fetch: Vec<Fetch>,
-    fetch_bytes: u64,
-    steps: Vec<Step>,
-    size_bytes: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Fetch {
-    package: String,
-    version: String,
-    size: u64,
-}
-
-pub(crate) fn plan(context: &Context, args: &PlanArgs) -> Outcome {
-    let project = check::load(context, &args.spec.spec)?;
-    let system = project.system()?;
-    let store = context.open_store()?;
-    let lock = lock::ensure(context, &store, &project, args.locked)?;
-    let outlook = session(context, &store, &project).outlook(system, &lock)?;
-    let fetch: Vec<Fetch> = outlook
-        .fetch
-        .iter()
-        .map(|(name, pin)| Fetch {
-            package: name.clone(),
-            version: pin.version.clone(),
-            size: pin.size,
-        })
-        .collect();
-    let planned = Planned {
-        host: system.host.clone(),
-        fetch_bytes: fetch.iter().map(|f| f.size).sum(),
-        fetch,
-        steps: outlook.steps,
-        size_bytes: outlook.system.as_ref().map(|s| s.content_bytes()),
-    };
-    context.shell.result(&planned, |planned| {
-        let mut text = String::new();
-        for fetch in &planned.fetch {
-            let size = human_size(fetch.size);
-            text.push_str(&format!(
-                "fetch  {} {} ({size})\n",
-                fetch.package, fetch.version
-            ));
-        }
-        for step in &planned.steps {
-            text.push_str(&format!("{}  {}\n", step.fate, step.label));
-        }
-        text.push_str(&format!(
-            "host {}: {} to fetch, {} of {} steps to run",
-            planned.host,
-            human_size(planned.fetch_bytes),
-            planned.steps.iter().filter(|s| s.will_run()).count(),
-            planned.steps.len(),
-        ));
-        if let Some(size) = planned.size_bytes {
-            text.push_str(&format!("; result {}", human_size(size)));
-        }
-        text
-    })?;
-    Ok(())
 }
 
 #[derive(Serialize)]

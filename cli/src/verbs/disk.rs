@@ -3,6 +3,7 @@
 
 use super::Outcome;
 use super::build::{self, Made};
+use super::log;
 use crate::args::{DiskArgs, GcArgs, GrowArgs, InstallArgs, PinArgs, SwitchArgs, VerifyArgs};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -98,6 +99,7 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let source = generation(&store, &built.system, &uki, label, Some(context.now));
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
+    let from = disk.current();
     let mut watch = progress(&context.shell);
     let report = on(
         path,
@@ -105,6 +107,8 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     )?;
     drop(watch);
     context.shell.clear();
+    let what = if args.trial { "trial" } else { "install" };
+    log::keep(context, path, &mut device, what, from, &report, label);
     match args.trial {
         true => changed_to(
             context,
@@ -121,11 +125,15 @@ pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
     let number = args.generation;
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
+    let from = disk.current();
     if args.trial {
         let report = on(path, disk.set_trial(Some(number)))?;
+        let note = format!("of generation {number}");
+        log::keep(context, path, &mut device, "trial", from, &report, &note);
         return changed_to(context, "Trial", trial_ahead(number, path), &report);
     }
     let report = on(path, disk.switch(number))?;
+    log::keep(context, path, &mut device, "switch", from, &report, "");
     changed(context, path, "Switched", &report)
 }
 
@@ -141,7 +149,10 @@ fn trial_ahead(number: u32, path: &Path) -> String {
 pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
     let path = &args.disk;
     let mut device = FileDevice::open(path)?;
-    let report = on(path, on(path, Disk::open(&mut device))?.rollback())?;
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let from = disk.current();
+    let report = on(path, disk.rollback())?;
+    log::keep(context, path, &mut device, "rollback", from, &report, "");
     changed(context, path, "Rolled back", &report)
 }
 
@@ -150,6 +161,7 @@ pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
     let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
     let mut device = FileDevice::open(path)?;
     let report = on(path, on(path, Disk::open(&mut device))?.gc(keep))?;
+    log::keep(context, path, &mut device, "gc", None, &report, "");
     changed(context, path, "Collected", &report)
 }
 
@@ -160,6 +172,7 @@ pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
         path,
         on(path, Disk::open(&mut device))?.remove(args.generation),
     )?;
+    log::keep(context, path, &mut device, "remove", None, &report, "");
     changed(context, path, "Removed", &report)
 }
 
@@ -168,6 +181,7 @@ pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.pin(args.generation, args.label.as_deref()))?;
+    log::keep(context, path, &mut device, "pin", None, &report, "");
     changed(context, path, "Pinned", &report)
 }
 
@@ -178,6 +192,7 @@ pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
         path,
         on(path, Disk::open(&mut device))?.unpin(args.generation),
     )?;
+    log::keep(context, path, &mut device, "unpin", None, &report, "");
     changed(context, path, "Unpinned", &report)
 }
 
@@ -186,6 +201,7 @@ pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
     let size = args.state.unwrap_or(StateSize::Keep);
     let mut device = FileDevice::open(path)?;
     let report = on(path, on(path, Disk::open(&mut device))?.grow(size))?;
+    log::keep(context, path, &mut device, "grow", None, &report, "");
     changed(context, path, "Grown", &report)
 }
 
@@ -253,10 +269,7 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
         for generation in &listing.generations {
             rows.push(row(generation));
         }
-        let mut text = table(&rows);
-        if let Some(head) = text.lines().next().map(str::len) {
-            text = format!("{}{}", shell.bold(&text[..head]), &text[head..]);
-        }
+        let mut text = shell.headed(&table(&rows));
         for generation in &listing.generations {
             let reason = generation.verdict.as_ref().and_then(|v| v.reason.as_ref());
             if let Some(reason) = reason {
@@ -308,7 +321,7 @@ fn row(generation: &GenerationInfo) -> [String; 8] {
 
 /// Rows in columns that are as wide as their widest cell. Cells come from disks that others may
 /// have written.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let plain = |row: &[String; N]| row.each_ref().map(|cell| printable(cell));
     let rows: Vec<[String; N]> = rows.iter().map(plain).collect();
     let width = |column: usize| {
@@ -341,10 +354,21 @@ struct Verified<'a> {
 pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
     let path = &args.disk.disk;
     if args.repair {
-        let report = on(path, nos_disk::repair(&mut FileDevice::open(path)?))?;
+        let mut device = FileDevice::open(path)?;
+        let report = on(path, nos_disk::repair(&mut device))?;
         for what in &report.repaired {
             context.shell.status("Repaired", printable(what));
         }
+        let repaired = report.repaired.join("; ");
+        log::keep(
+            context,
+            path,
+            &mut device,
+            "repair",
+            None,
+            &report,
+            &repaired,
+        );
     }
     let mut device = FileDevice::open_read_only(path)?;
     let disk = on(path, Disk::open(&mut device))?;

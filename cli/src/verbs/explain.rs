@@ -1,11 +1,12 @@
 //! Verbs that help a person along: `nos explain`, `nos init`, `nos completions`.
 
 use super::Outcome;
-use crate::args::{Cli, CompletionsArgs, ExplainArgs, InitArgs};
+use crate::args::{CompletionsArgs, ExplainArgs, InitArgs, Shell};
+use crate::complete;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::shell::OutputEnded;
-use clap::CommandFactory;
+use clap_complete::env::{self, EnvCompleter};
 use nos_specs::{codes, schema, suggest};
 use serde_json::json;
 use std::io::Write;
@@ -81,8 +82,17 @@ pub(crate) fn init(context: &Context, args: &InitArgs) -> Outcome {
 }
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Outcome {
+    let shell: &dyn EnvCompleter = match args.shell {
+        Shell::Bash => &env::Bash,
+        Shell::Elvish => &env::Elvish,
+        Shell::Fish => &env::Fish,
+        Shell::Powershell => &env::Powershell,
+        Shell::Zsh => &env::Zsh,
+    };
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "nos", &mut script);
+    shell
+        .write_registration(complete::VARIABLE, "nos", "nos", "nos", &mut script)
+        .map_err(OutputEnded::from)?;
     std::io::stdout()
         .write_all(&script)
         .map_err(OutputEnded::from)?;

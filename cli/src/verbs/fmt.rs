@@ -22,42 +22,51 @@ struct Formatted {
     /// The canonical form of standard input.
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    /// What would change, as a unified diff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diff: Option<String>,
     /// Why it has no canonical form.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     diagnostics: Vec<serde_json::Value>,
 }
 
+/// Lines shown around each change.
+const CONTEXT_LINES: usize = 3;
+
 pub(crate) fn run(context: &Context, args: &FmtArgs) -> Outcome {
     let mut done = Vec::new();
     for spec in &args.specs {
         done.push(match spec.as_str() {
-            "-" => standard_input(context, args.check)?,
-            spec => file(context, Target::find(spec)?.spec, args.check)?,
+            "-" => standard_input(context, args)?,
+            spec => file(context, Target::find(spec)?.spec, args)?,
         });
     }
-    let verb = if args.check {
-        "Not canonical"
-    } else {
-        "Formatted"
-    };
+    let looks = args.check || args.diff;
+    let verb = if looks { "Not canonical" } else { "Formatted" };
     for file in done.iter().filter(|f| f.changed && f.text.is_none()) {
         context.shell.status(verb, file.file.display());
     }
-    let text = |done: &Vec<Formatted>| done.iter().filter_map(|f| f.text.as_deref()).collect();
+    let text = |done: &Vec<Formatted>| -> String {
+        let texts = done
+            .iter()
+            .filter_map(|f| f.text.as_deref().or(f.diff.as_deref()));
+        texts.collect()
+    };
     context.shell.result(&done, text)?;
     match () {
         () if done.iter().any(|f| !f.diagnostics.is_empty()) => Err(Failure::WrongSpec),
-        () if args.check && done.iter().any(|f| f.changed) => Err(Failure::ChangesPending),
+        () if looks && done.iter().any(|f| f.changed) => Err(Failure::ChangesPending),
         () => Ok(()),
     }
 }
 
-fn file(context: &Context, path: PathBuf, check: bool) -> Result<Formatted, Failure> {
+fn file(context: &Context, path: PathBuf, args: &FmtArgs) -> Result<Formatted, Failure> {
     let text = read_text(&path)?;
-    let (canonical, formatted) = format(context, &path, &text)?;
+    let (canonical, formatted) = format(context, &path, &text, args)?;
     if let Some(canonical) = canonical
         && formatted.changed
-        && !check
+        && !args.check
+        && !args.diff
     {
         replace_file(&path, canonical.as_bytes()).map_err(|error| ProjectError::Io {
             action: "write",
@@ -68,14 +77,23 @@ fn file(context: &Context, path: PathBuf, check: bool) -> Result<Formatted, Fail
     Ok(formatted)
 }
 
-fn standard_input(context: &Context, check: bool) -> Result<Formatted, Failure> {
+fn standard_input(context: &Context, args: &FmtArgs) -> Result<Formatted, Failure> {
     let path = Path::new(STDIN);
     let text = text_from(std::io::stdin().lock(), path)?;
-    let (canonical, formatted) = format(context, path, &text)?;
+    let (canonical, formatted) = format(context, path, &text, args)?;
     Ok(Formatted {
-        text: canonical.filter(|_| !check),
+        text: canonical.filter(|_| !args.check && !args.diff),
         ..formatted
     })
+}
+
+/// What leads from one text to the other, as `diff -u` writes it and `patch` takes it.
+fn unified(path: &Path, old: &str, new: &str) -> String {
+    let name = path.display().to_string();
+    let diff = similar::TextDiff::from_lines(old, new);
+    let mut unified = diff.unified_diff();
+    unified.context_radius(CONTEXT_LINES).header(&name, &name);
+    unified.to_string()
 }
 
 /// The canonical form and what to say of it; no form, with the messages shown, where the text
@@ -84,17 +102,20 @@ fn format(
     context: &Context,
     path: &Path,
     text: &str,
+    args: &FmtArgs,
 ) -> Result<(Option<String>, Formatted), Failure> {
     let file = path.to_path_buf();
     match nos_specs::fmt::format(text) {
         Ok(canonical) => {
             let changed = canonical != text;
+            let diff = (args.diff && changed).then(|| unified(path, text, &canonical));
             Ok((
                 Some(canonical),
                 Formatted {
                     file,
                     changed,
                     text: None,
+                    diff,
                     diagnostics: Vec::new(),
                 },
             ))
@@ -114,6 +135,7 @@ fn format(
                     file,
                     changed: false,
                     text: None,
+                    diff: None,
                     diagnostics,
                 },
             ))

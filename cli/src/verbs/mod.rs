@@ -2,19 +2,25 @@
 
 mod build;
 mod check;
+mod diff;
 mod disk;
 mod doctor;
 mod explain;
 mod flash;
 mod fmt;
 mod image;
-mod inspect;
 pub(crate) mod lock;
+mod log;
+mod man;
+mod plan;
 mod prove;
 mod record;
 mod run;
 mod store;
+mod system;
+mod tree;
 mod trim;
+mod why;
 
 use crate::args::Verb;
 use crate::context::Context;
@@ -31,7 +37,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Check(args) => check::run(context, &args),
         Verb::Lock(args) => lock::lock(context, &args),
         Verb::Update(args) => lock::update(context, &args),
-        Verb::Plan(args) => build::plan(context, &args),
+        Verb::Plan(args) => plan::run(context, &args),
         Verb::Build(args) => build::build(context, &args),
         Verb::Image(args) => image::image(context, &args),
         Verb::Run(args) => run::run(context, &args),
@@ -47,15 +53,17 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Grow(args) => disk::grow(context, &args),
         Verb::Store(verb) => store::run(context, verb),
         Verb::Doctor => doctor::run(context),
-        Verb::Tree(args) => inspect::tree(context, &args),
-        Verb::Why(args) => inspect::why(context, &args),
-        Verb::Diff(args) => inspect::diff(context, &args),
         Verb::Trim(args) => trim::trim(context, &args),
+        Verb::Tree(args) => tree::run(context, &args),
+        Verb::Why(args) => why::run(context, &args),
+        Verb::Diff(args) => diff::run(context, &args),
         Verb::Sbom(args) => record::sbom(context, &args),
         Verb::Provenance(args) => record::provenance(context, &args),
         Verb::Explain(args) => explain::explain(context, &args),
         Verb::Init(args) => explain::init(context, &args),
         Verb::Lsp => crate::lsp::run(context),
         Verb::Completions(args) => explain::completions(&args),
+        Verb::Man(args) => man::run(context, &args),
+        Verb::Log(args) => log::run(context, &args),
     }
 }
