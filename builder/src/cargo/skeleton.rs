@@ -86,11 +86,15 @@ fn is_root(path: &TreePath, packages: &BTreeSet<TreePath>) -> bool {
                 .and_then(|rest| rest.strip_prefix(b"/")),
         };
         let parts: Option<Vec<&[u8]>> = below.map(|below| below.split(|b| *b == b'/').collect());
-        match parts.as_deref() {
-            Some([b"build.rs"] | [b"src", b"lib.rs" | b"main.rs"]) => true,
-            Some([b"src", b"bin", _] | [b"src", b"bin", _, b"main.rs"]) => true,
-            _ => false,
-        }
+        matches!(
+            parts.as_deref(),
+            Some(
+                [b"build.rs"]
+                    | [b"src", b"lib.rs" | b"main.rs"]
+                    | [b"src", b"bin", _]
+                    | [b"src", b"bin", _, b"main.rs"]
+            )
+        )
     })
 }
 

@@ -59,10 +59,10 @@ impl Planner<'_> {
             return Err(PlanError::NoBuild { build: name.into() });
         };
         let tools = self.tools(&build_group(name), &tools_of(build))?;
-        let source = match &build.source {
-            Some(source) => Some(self.build_source(source)),
-            None => None,
-        };
+        let source = build
+            .source
+            .as_ref()
+            .map(|source| self.build_source(source));
         let mut needs = Vec::new();
         for need in &build.needs {
             needs.push((need.clone(), self.build(system, need)?));

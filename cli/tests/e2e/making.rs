@@ -22,7 +22,7 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
         return;
     }
     let greeter = Example::copy("greeter");
-    assert_eq!(to_run(&greeter), [String::new(); 0]);
+    assert!(to_run(&greeter).is_empty());
     let built = Nos::new(["build", &greeter.spec(), "--locked", "--offline"]).json();
     if !greeter.repinned {
         // The same for every user, folder and machine.

@@ -33,6 +33,9 @@ pub(super) struct ServiceParts {
 
 const BIND: &str = "CAP_NET_BIND_SERVICE";
 
+/// Whose image a service runs from, the image, and the builds in it with their places.
+type ServiceImage = (BlockId, Image, Vec<(BlockId, Span)>);
+
 impl Checker<'_> {
     /// The service that a block declares; `None` where it is wrong and that is reported.
     pub(super) fn service(&mut self, id: BlockId) -> Option<Rc<ServiceParts>> {
@@ -151,7 +154,7 @@ impl Checker<'_> {
         given: &Fields,
         fields: &Fields,
         span: Span,
-    ) -> Option<(BlockId, Image, Vec<(BlockId, Span)>)> {
+    ) -> Option<ServiceImage> {
         let own = CONTENT.iter().find_map(|name| given.field(name));
         match (given.field("image"), own) {
             (Some(image), Some(own)) => {
