@@ -28,7 +28,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Folder of the store
-    #[arg(long, global = true, value_name = "DIR", env = "NOS_STORE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "NOS_STORE",
+        hide_env_values = true
+    )]
     pub(crate) store: Option<PathBuf>,
     /// Print results as JSON
     #[arg(long, global = true)]
