@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 HELLO = ROOT / "examples" / "hello"
+TINY = ROOT / "examples" / "tiny"
 KIB, MIB = 1 << 10, 1 << 20
 
 # Debian packages that hold the ordinary tools of a hand-made image.

@@ -260,6 +260,7 @@ pub(crate) fn system(
         uki: keep(&uki)?,
         boot_loader: boot_file(&boot, BOOT_LOADER)?,
         kernel: vmlinuz,
+        direct: kernel.object("vmlinux"),
         initrd: keep(&initrd)?,
         cmdline: parts.cmdline.clone(),
         images,
@@ -277,6 +278,9 @@ pub(crate) fn system(
         ("uki".to_string(), Output::Object(built.uki)),
     ]
     .into();
+    if let Some(direct) = built.direct {
+        outputs.insert("direct".to_string(), Output::Object(direct));
+    }
     for (image, blob) in built.manifest.images.iter().zip(&built.images) {
         outputs.insert(format!("image {}", image.name), Output::Object(*blob));
     }

@@ -530,6 +530,7 @@ pub fn link(store: &Store, built: &Built, link: &Path) -> Result<(), BuildError>
     targets.extend(
         parts
             .iter()
+            .chain(&system.direct)
             .chain(&system.images)
             .map(|b| RootTarget::Object(b.digest)),
     );

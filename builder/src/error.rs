@@ -35,6 +35,9 @@ pub enum BuildError {
     /// Kernel or modules.
     #[error(transparent)]
     Kernel(#[from] crate::kernel::KernelError),
+    /// Options of a kernel that did not take effect.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    KernelOptions(Vec<crate::kernel::minimal::Refused>),
     /// Trimming found something missing.
     #[error(transparent)]
     Trim(#[from] crate::trim::TrimError),

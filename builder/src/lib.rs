@@ -18,6 +18,7 @@ pub mod elf;
 mod error;
 pub mod events;
 mod fetch;
+pub mod hardware;
 mod image;
 pub mod ingredients;
 pub mod kernel;

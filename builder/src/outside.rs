@@ -4,6 +4,7 @@
 
 use crate::debian::{DebianError, UnknownPackage};
 use crate::error::BuildError;
+use crate::kernel::minimal::Refused;
 use crate::sources;
 use crate::trim::TrimError;
 use nos_formats::tree::TreePath;
@@ -23,7 +24,10 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
         let wanted = match mention.kind {
             MentionKind::File => sources::Kind::File,
             MentionKind::Folder => sources::Kind::Folder,
-            MentionKind::Package | MentionKind::Program | MentionKind::Image => continue,
+            MentionKind::Package
+            | MentionKind::Program
+            | MentionKind::Image
+            | MentionKind::KernelOption => continue,
         };
         let Err(trouble) = sources::find(folder, &mention.name, wanted) else {
             continue;
@@ -64,6 +68,7 @@ pub fn explain(checked: &Checked, error: &BuildError) -> Vec<Diagnostic> {
                 false => places.concat(),
             }
         }
+        BuildError::KernelOptions(refused) => kernel_options(checked, refused),
         _ => Vec::new(),
     }
 }
@@ -97,6 +102,25 @@ fn missing_program(
             }
             _ => diagnostic,
         });
+    }
+    found
+}
+
+/// A message for each place of each option; empty where one of them is named nowhere: it is one of
+/// our own then.
+fn kernel_options(checked: &Checked, refused: &[Refused]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for option in refused {
+        let named = |m: &&Mention| m.kind == MentionKind::KernelOption && m.name == option.name;
+        let before = found.len();
+        for mention in checked.mentions.iter().filter(named) {
+            let code = codes::KERNEL_OPTION;
+            let diagnostic = Diagnostic::new(code, mention.span, option.problem(), option.help());
+            found.push(diagnostic);
+        }
+        if found.len() == before {
+            return Vec::new();
+        }
     }
     found
 }

@@ -9,10 +9,12 @@ mod builds;
 pub use builds::build_group;
 
 use crate::kernel::Feature;
+use crate::kernel::minimal::{self, Configuration};
+use crate::make::tools as make_tools;
 use crate::work::{Compose, Origin, SystemParts, User, Work};
 use nos_manifest::SystemManifest;
 use nos_specs::lock::{Lock, LockedPackage};
-use nos_specs::system::{Base, Image, Kernel, Service, Source, System};
+use nos_specs::system::{Base, Image, Kernel, Platform, Service, Source, System};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lock group of the boot loader.
@@ -31,6 +33,15 @@ pub fn kernel_group(package: &str) -> String {
     format!("kernel {package}")
 }
 
+/// Lock group of what kernels are built with.
+pub const KERNEL_TOOLS_GROUP: &str = "tools kernel";
+
+/// The packages that [`KERNEL_TOOLS_GROUP`] asks for, sorted.
+fn kernel_tools() -> Vec<String> {
+    let names = make_tools::BASE.iter().chain(&minimal::TOOLS);
+    sorted(&names.map(ToString::to_string).collect::<Vec<_>>())
+}
+
 /// What `systems` need from Debian: lock group → package names, sorted.
 ///
 /// # Errors
@@ -39,7 +50,13 @@ pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     groups.insert(BOOT_GROUP.into(), vec![BOOT_PACKAGE.into()]);
     for system in systems {
-        let Kernel::Stock { package, .. } = &system.kernel;
+        let package = match &system.kernel {
+            Kernel::Stock { package, .. } => package,
+            Kernel::Minimal { source, .. } => {
+                groups.insert(KERNEL_TOOLS_GROUP.into(), kernel_tools());
+                source
+            }
+        };
         groups.insert(kernel_group(package), vec![package.clone()]);
         for (name, image) in &system.images {
             if image.packages.is_empty() {
@@ -324,13 +341,32 @@ impl Planner<'_> {
     }
 
     fn kernel(&mut self, kernel: &Kernel, system: &System) -> Result<ActionId, PlanError> {
-        let Kernel::Stock {
-            package, modules, ..
-        } = kernel;
-        let packages = self.group(&kernel_group(package), std::slice::from_ref(package))?;
+        match kernel {
+            Kernel::Stock {
+                package, modules, ..
+            } => self.stock_kernel(package, modules, system),
+            Kernel::Minimal {
+                platform,
+                source,
+                options,
+                ..
+            } => {
+                let base = Configuration::of(*platform, system);
+                self.minimal_kernel(*platform, source, &base, options)
+            }
+        }
+    }
+
+    fn stock_kernel(
+        &mut self,
+        package: &str,
+        modules: &[String],
+        system: &System,
+    ) -> Result<ActionId, PlanError> {
+        let packages = self.group(&kernel_group(package), &[package.to_string()])?;
         let found = packages.into_iter().find(|(name, _)| is_kernel_image(name));
         let (name, pin) = found.ok_or_else(|| PlanError::NotAKernel {
-            package: package.clone(),
+            package: package.into(),
         })?;
         let unpacked = self.unpack(&name, pin);
         let mut features = Feature::of_package(package);
@@ -342,6 +378,51 @@ impl Planner<'_> {
             modules: sorted(modules),
         };
         Ok(self.plan.push("kernel".into(), vec![unpacked], work))
+    }
+
+    /// A kernel of the host's own: first without the options of the spec, then with them.
+    fn minimal_kernel(
+        &mut self,
+        platform: Platform,
+        source: &str,
+        base: &Configuration,
+        options: &BTreeMap<String, String>,
+    ) -> Result<ActionId, PlanError> {
+        let tools = self.tools(KERNEL_TOOLS_GROUP, &kernel_tools())?;
+        let source = self.unpack_group_only(&kernel_group(source), source)?;
+        let make = |wanted: &Configuration, has_base| {
+            Work::Make(Box::new(minimal::recipe(wanted, has_base)))
+        };
+        let label = format!("kernel for {}", platform.name());
+        let mut made = self
+            .plan
+            .push(label, vec![tools, source], make(base, false));
+        if !options.is_empty() {
+            let inputs = vec![tools, source, made];
+            let label = "kernel with options".to_string();
+            made = self
+                .plan
+                .push(label, inputs, make(&base.with(options), true));
+        }
+        let off = options.iter().filter(|(_, value)| *value == "n");
+        let work = Work::MinimalKernel {
+            off: off.map(|(name, _)| name.clone()).collect(),
+            direct: platform.is_direct(),
+        };
+        Ok(self.plan.push("kernel".into(), vec![made], work))
+    }
+
+    /// The root of the tools that a group of the lock pins.
+    fn tools(&mut self, group: &str, wants: &[String]) -> Result<ActionId, PlanError> {
+        let mut inputs = Vec::new();
+        let mut packages = Vec::new();
+        for (package, pin) in self.group(group, wants)? {
+            inputs.push(self.unpack(&package, pin));
+            packages.push(package);
+        }
+        Ok(self
+            .plan
+            .push(group.into(), inputs, Work::Tools { packages }))
     }
 
     fn image(
@@ -508,14 +589,20 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
 
 /// Words of every kernel command line; the spec's come after them and may overrule them. They
 /// name nothing of one disk or machine.
-const CMDLINE: [&str; 7] = [
-    // The last console is the one that `init` speaks on.
-    "console=tty0",
+const CMDLINE: [&str; 4] = [
     "console=ttyS0,115200",
     "panic=10",
     "quiet",
     // An overloaded host may starve the timer test, and the kernel then gives up.
     "no_timer_check",
+];
+
+/// Where there is a screen; before the others, because the last console is the one that `init`
+/// speaks on.
+const SCREEN: &str = "console=tty0";
+
+/// Words for what Debian's kernels have and nothing here uses.
+const STOCK_CMDLINE: [&str; 2] = [
     // The kernel tests each of its ciphers at every start, a quarter of the way from the firmware
     // to the service; nor does anything use the jitter entropy source, which tests itself besides.
     "cryptomgr.notests=1",
@@ -526,8 +613,15 @@ const CMDLINE: [&str; 7] = [
 
 /// The kernel command line.
 fn cmdline(kernel: &Kernel) -> String {
-    let Kernel::Stock { cmdline, .. } = kernel;
-    let mut words = CMDLINE.to_vec();
-    words.extend(cmdline.iter().map(String::as_str));
+    let (first, more, own): (Option<&str>, &[&str], _) = match kernel {
+        Kernel::Stock { cmdline, .. } => (Some(SCREEN), &STOCK_CMDLINE, cmdline),
+        Kernel::Minimal {
+            platform, cmdline, ..
+        } => ((*platform == Platform::Pc).then_some(SCREEN), &[], cmdline),
+    };
+    let mut words: Vec<&str> = first.into_iter().collect();
+    words.extend(CMDLINE);
+    words.extend(more);
+    words.extend(own.iter().map(String::as_str));
     words.join(" ")
 }

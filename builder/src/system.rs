@@ -20,6 +20,10 @@ pub struct BuiltSystem {
     pub boot_loader: Blob,
     /// Kernel image inside the UKI, for direct boot.
     pub kernel: Blob,
+    /// The same kernel for machines without firmware: an ELF with a PVH entry, not compressed.
+    /// `None`: the kernel finds no devices on such machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Blob>,
     /// Initramfs inside the UKI, for direct boot.
     pub initrd: Blob,
     /// Kernel command line inside the UKI.

@@ -40,6 +40,14 @@ pub enum Work {
         /// Modules asked for by the spec, sorted.
         modules: Vec<String>,
     },
+    /// A kernel of the host's own. Input: what building it left. Outputs and facts as of
+    /// [`Work::Kernel`], without modules; with `direct` also `vmlinux`.
+    MinimalKernel {
+        /// Options that the spec switches off, sorted.
+        off: Vec<String>,
+        /// Whether it boots on machines without firmware.
+        direct: bool,
+    },
     /// The compressed part of the initramfs: init and modules. Input: the kernel. Output
     /// `segment`.
     Initrd,
@@ -178,6 +186,9 @@ impl Work {
                 }
                 key.text("modules", &modules.join("\n"))
             }
+            Work::MinimalKernel { off, direct } => KeyBuilder::new("nos.minimal-kernel")
+                .list("off", off)
+                .number("direct", u64::from(*direct)),
             Work::Initrd => KeyBuilder::new("nos.initrd").text("init", &init.to_string()),
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
@@ -233,6 +244,7 @@ impl Work {
             | Work::CargoLock
             | Work::CargoSkeleton
             | Work::Tools { .. }
+            | Work::MinimalKernel { .. }
             | Work::Compose(_)
             | Work::System(_) => 32,
             Work::Kernel { .. } => 128,
@@ -266,6 +278,9 @@ impl Work {
             Work::Source(origin) => crate::sources::read(builder, origin),
             Work::Kernel { features, modules } => {
                 crate::boot::kernel(builder, features, modules, inputs)
+            }
+            Work::MinimalKernel { off, direct } => {
+                crate::kernel::minimal::take(builder, off, *direct, inputs)
             }
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),

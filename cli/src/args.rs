@@ -118,6 +118,8 @@ pub(crate) enum Verb {
     Store(StoreVerb),
     /// Say whether this machine can build, run and flash
     Doctor,
+    /// Write the kernel block for the machine that runs this
+    Hardware(HardwareArgs),
     /// Show where the bytes of a system are
     Tree(TreeArgs),
     /// Say why a file or a package is in a system
@@ -140,6 +142,13 @@ pub(crate) enum Verb {
     Completions(CompletionsArgs),
     /// Print a page of the manual, or write all
     Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HardwareArgs {
+    /// Look at the machine whose /sys was copied here
+    #[arg(long, value_name = "DIR", default_value = "/sys")]
+    pub(crate) sys: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -356,6 +365,9 @@ pub(crate) struct RunArgs {
     /// Forward HOST:GUEST besides the spec's ports; HOST 0 takes a free one
     #[arg(short, long, value_name = "HOST:GUEST", value_parser = crate::units::parse_forward)]
     pub(crate) port: Vec<(u16, u16)>,
+    /// Start the kernel without firmware, as microVM hosts do; for a kernel of its own
+    #[arg(long)]
+    pub(crate) direct: bool,
     /// How the processor is emulated
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub(crate) accel: Accel,

@@ -40,12 +40,11 @@ const SYSTEM_OVMF: [(&str, &str); 3] = [
 ];
 
 fn qemu() -> Tools<'static> {
-    const { assert!(Toolbox::FIRMWARE.len() == 2) };
     Tools {
         name: "qemu",
         packages: &Toolbox::PACKAGES,
         programs: &[Toolbox::PROGRAM],
-        files: &Toolbox::FIRMWARE,
+        files: &Toolbox::DATA,
     }
 }
 

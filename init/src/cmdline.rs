@@ -5,6 +5,8 @@
 pub struct Options {
     /// `nos.log=debug`: say details.
     pub debug: bool,
+    /// `nos.off=reset`: the machine ends when it is reset and has no other switch.
+    pub off_by_reset: bool,
     /// `panic=N`: seconds before a restart after a fatal error; below 0: at once; 0 or absent:
     /// no restart.
     pub panic_seconds: i64,
@@ -17,6 +19,7 @@ impl Options {
         for word in line.split_ascii_whitespace() {
             match word.split_once('=') {
                 Some(("nos.log", level)) => options.debug = level == "debug",
+                Some(("nos.off", how)) => options.off_by_reset = how == "reset",
                 Some(("panic", seconds)) => {
                     options.panic_seconds = seconds.parse().unwrap_or_default();
                 }
@@ -33,11 +36,12 @@ mod tests {
 
     #[test]
     fn words_are_found_among_others() {
-        let read = Options::parse("quiet console=ttyS0 panic=10 nos.log=debug root=/dev/ram\n");
+        let read = Options::parse("quiet nos.off=reset panic=10 nos.log=debug root=/dev/ram\n");
         assert_eq!(
             read,
             Options {
                 debug: true,
+                off_by_reset: true,
                 panic_seconds: 10
             }
         );

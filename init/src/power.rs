@@ -87,6 +87,11 @@ pub fn end(how: Reboot, has_state: bool) -> ! {
 }
 
 fn reboot_or_stand_still(how: Reboot) -> ! {
+    let line = file::read_text("/proc/cmdline").unwrap_or_default();
+    let how = match Options::parse(&line).off_by_reset {
+        true => Reboot::Restart,
+        false => how,
+    };
     if let Err(error) = sys::reboot(how) {
         say!("the kernel does not end the machine: {error}");
     }

@@ -22,14 +22,17 @@ impl Toolbox {
     /// The program inside the packages, for trimming them to what it reaches.
     pub const PROGRAM: &'static str = "usr/bin/qemu-system-x86_64";
 
-    /// The files that a machine started by UEFI opens besides the program and its libraries.
-    pub const FIRMWARE: [&'static str; 2] = [
+    /// The firmware: code, then the template of its variables.
+    const FIRMWARE: [&'static str; 2] = [
         "usr/share/OVMF/OVMF_CODE_4M.fd",
         "usr/share/OVMF/OVMF_VARS_4M.fd",
     ];
 
-    /// Globs of the files that [`crate::Boot::Direct`] opens besides.
-    pub const DIRECT_DATA: [&'static str; 5] = [
+    /// The files that machines open besides the program and its libraries: the firmware, and what
+    /// [`crate::Boot::Direct`] starts a kernel with.
+    pub const DATA: [&'static str; 7] = [
+        Self::FIRMWARE[0],
+        Self::FIRMWARE[1],
         "usr/share/qemu/linuxboot_dma.bin",
         "usr/share/qemu/pvh.bin",
         "usr/share/qemu/qboot.rom",
@@ -40,7 +43,7 @@ impl Toolbox {
     /// Debian packages of trixie that hold the program, its libraries' closure and the firmware:
     /// half of what the package's `Depends` name. Network boot ROMs, keyboard maps and VGA
     /// BIOSes are not used.
-    pub const PACKAGES: [&'static str; 47] = [
+    pub const PACKAGES: [&'static str; 49] = [
         "libaio1t64",
         "libatomic1",
         "libblkid1",
@@ -86,12 +89,11 @@ impl Toolbox {
         "libvdeplug2t64",
         "libzstd1",
         "ovmf",
+        "qemu-system-data",
         "qemu-system-x86",
+        "seabios",
         "zlib1g",
     ];
-
-    /// Debian packages with [`Toolbox::DIRECT_DATA`].
-    pub const DIRECT_PACKAGES: [&'static str; 2] = ["qemu-system-data", "seabios"];
 
     /// A toolbox in an unpacked tree of [`Toolbox::PACKAGES`].
     ///

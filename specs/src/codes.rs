@@ -191,6 +191,14 @@ kept on the state partition; and nothing can lie below a file or a link.";
     GIVEN_VARIABLE = "E0514", "a variable that the machine sets",
 "A service with channels finds them by variables that the machine sets: LISTEN_FDS, LISTEN_FDNAMES and
 LISTEN_PID where it serves one, CHANNEL_API where it calls the channel `api`.";
+    TWO_KERNELS = "E0520", "a kernel that is both Debian's and one of its own",
+"`package` names a kernel that Debian has built, and `modules` picks from it. `platform` builds one from
+Debian's source instead, with `source` and `options`. A kernel block says the one or the other:
+
+  kernel tiny {
+    platform = qemu
+    options  = { CONFIG_TUN = \"y\" }
+  }";
 
     NO_SOURCE = "E0521", "a build without a source",
 "make, autotools, cmake and cargo build something: a folder beside the spec, an archive or a commit.
@@ -214,6 +222,10 @@ them into images of two services.";
 "The first word of `run`, and of a health probe's command, is the path of a program in the image of the
 service. No package, file or folder of the image brings this one. The message offers programs of the
 same name elsewhere in the image.";
+    KERNEL_OPTION = "E0710", "a kernel option that does not take effect",
+"The options of a kernel block are held against the configuration that the kernel's own build makes of
+them. An option is lost where the kernel has none of that name, where something that it depends on is
+off, or where something else needs it. The message says which.";
 
     UNUSED = "W0601", "a definition that nothing uses",
 "Take it out, or use it. Definitions in files that others `use` are not meant by this.";

@@ -41,6 +41,67 @@ pub enum Kernel {
         /// Extra kernel command line words, after our own.
         cmdline: Vec<String>,
     },
+    /// A kernel built from Debian's source with only what the host uses, all of it built in.
+    Minimal {
+        /// What it runs on.
+        platform: Platform,
+        /// Debian package with the source, `linux-source-6.12` unless told.
+        source: String,
+        /// Options of its configuration besides those that the host is known to need: name
+        /// (`CONFIG_…`) → `y`, `n`, a number or a text.
+        options: BTreeMap<String, String>,
+        /// Extra kernel command line words, after our own.
+        cmdline: Vec<String>,
+    },
+}
+
+/// What a kernel of its own is built for.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    /// QEMU and KVM with UEFI and virtio devices, and their kin among the clouds.
+    Qemu,
+    /// QEMU's machine without firmware, PCI and ACPI.
+    Microvm,
+    /// Firecracker.
+    Firecracker,
+    /// Xen guests.
+    Xen,
+    /// VMware guests.
+    Vmware,
+    /// Real machines.
+    Pc,
+}
+
+impl Platform {
+    /// Every platform.
+    pub const ALL: [Self; 6] = [
+        Self::Qemu,
+        Self::Microvm,
+        Self::Firecracker,
+        Self::Xen,
+        Self::Vmware,
+        Self::Pc,
+    ];
+
+    /// Whether its kernel starts on machines without firmware, PCI and ACPI.
+    pub fn is_direct(self) -> bool {
+        matches!(self, Self::Qemu | Self::Microvm | Self::Firecracker)
+    }
+
+    /// The word for it in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qemu => "qemu",
+            Self::Microvm => "microvm",
+            Self::Firecracker => "firecracker",
+            Self::Xen => "xen",
+            Self::Vmware => "vmware",
+            Self::Pc => "pc",
+        }
+    }
 }
 
 /// The content of one read-only image.

@@ -1,7 +1,7 @@
 //! What specs mean.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use nos_specs::system::{Kernel, Source, System};
+use nos_specs::system::{Kernel, Platform, Source, System};
 use nos_specs::{check, render};
 use std::collections::BTreeMap;
 
@@ -211,13 +211,37 @@ fn kernels_come_from_the_library_and_can_be_extended() {
     let systems = systems(spec, &[]);
     let Kernel::Stock {
         package, modules, ..
-    } = &systems[0].kernel;
+    } = &systems[0].kernel
+    else {
+        panic!("not Debian's kernel");
+    };
     assert_eq!(
         (package.as_str(), &modules[..]),
         ("linux-image-amd64", &["nvme".to_owned()][..])
     );
-    let Kernel::Stock { package, .. } = &systems[1].kernel;
+    let Kernel::Stock { package, .. } = &systems[1].kernel else {
+        panic!("not Debian's kernel");
+    };
     assert_eq!(package, "linux-image-cloud-amd64");
+}
+
+#[test]
+fn a_platform_makes_a_kernel_of_its_own() {
+    let spec = "use std.kernel\nkernel k {\n  platform = microvm\n  \
+                options = { CONFIG_TUN = \"y\", CONFIG_NR_CPUS = \"8\" }\n}\n\
+                host a {\n  kernel = k\n  services = []\n}\n\
+                host b {\n  kernel = kernel.minimal\n  services = []\n}\n";
+    let systems = systems(spec, &[]);
+    let option = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let minimal = |platform, options: &[(String, String)]| Kernel::Minimal {
+        platform,
+        source: "linux-source-6.12".into(),
+        options: options.iter().cloned().collect(),
+        cmdline: Vec::new(),
+    };
+    let options = [option("CONFIG_TUN", "y"), option("CONFIG_NR_CPUS", "8")];
+    assert_eq!(systems[0].kernel, minimal(Platform::Microvm, &options));
+    assert_eq!(systems[1].kernel, minimal(Platform::Qemu, &[]));
 }
 
 #[test]

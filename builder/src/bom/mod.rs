@@ -100,7 +100,9 @@ impl Inventory {
         for (id, action) in plan.iter() {
             match &action.work {
                 Work::Image { name } => inventory.product(Product::Image(name.clone()), plan, id),
-                Work::Kernel { .. } => inventory.product(Product::Kernel, plan, id),
+                Work::Kernel { .. } | Work::MinimalKernel { .. } => {
+                    inventory.product(Product::Kernel, plan, id);
+                }
                 Work::Unpack { name, .. } if name == BOOT_PACKAGE => {
                     inventory.product(Product::BootLoader, plan, id);
                 }

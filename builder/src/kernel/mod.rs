@@ -16,6 +16,7 @@
 mod bzimage;
 mod decompress;
 mod features;
+pub mod minimal;
 mod modinfo;
 mod modules;
 mod name;

@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod flash;
 mod fmt;
+mod hardware;
 mod image;
 pub(crate) mod lock;
 mod log;
@@ -53,6 +54,10 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Grow(args) => disk::grow(context, &args),
         Verb::Store(verb) => store::run(context, verb),
         Verb::Doctor => doctor::run(context),
+        Verb::Hardware(args) => hardware::run(context, &args),
+        Verb::Tree(args) => inspect::tree(context, &args),
+        Verb::Why(args) => inspect::why(context, &args),
+        Verb::Diff(args) => inspect::diff(context, &args),
         Verb::Trim(args) => trim::trim(context, &args),
         Verb::Tree(args) => tree::run(context, &args),
         Verb::Why(args) => why::run(context, &args),

@@ -15,6 +15,7 @@ use nos_machine::{
     Accelerator, Boot, Config, Disk as MachineDisk, Ended, Forward, MachineError, OnReset, Vm,
 };
 use nos_manifest::Protocol;
+use nos_store::Store;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -33,6 +34,10 @@ const GLANCE: Duration = Duration::from_millis(100);
 
 /// How long a machine may take to switch itself off. Its services have 10 s of it.
 const POWER_OFF_LIMIT: Duration = Duration::from_secs(20);
+
+/// Words that a kernel started without firmware gets besides its own: such a machine has no power
+/// switch, and ends when it is reset.
+const DIRECT_WORDS: &str = "reboot=t nos.off=reset";
 
 /// How long until the power button is pressed once more.
 const PRESS_AGAIN: Duration = Duration::from_secs(1);
@@ -67,6 +72,11 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         project,
         built,
     } = &made;
+    // Before a disk is made for nothing.
+    let boot = match args.direct {
+        true => Some(direct_boot(store, &built.system)?),
+        false => None,
+    };
     let toolbox = match args.system_qemu {
         true => tools::system_toolbox(context)?,
         false => tools::toolbox(context, store)?,
@@ -105,9 +115,9 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
         config.on_reset = OnReset::Boot;
         config.watchdog = true;
     }
-    config.boot = Boot::Uefi {
+    config.boot = boot.unwrap_or_else(|| Boot::Uefi {
         variables: args.variables.clone(),
-    };
+    });
     config.extra.clone_from(&args.qemu);
     let mut machine = Vm::start(&toolbox, &config)?;
     // QEMU has it open; without a name it is gone however this ends.
@@ -128,9 +138,26 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
             .count()
             .max(usize::from(gone.load(Ordering::Relaxed)))
     };
-    let ended = wait(context, &mut machine, asked)?;
+    let ended = wait(context, &mut machine, !args.direct, asked)?;
     let _ = console.join();
-    finish(context, &ended, &machine)
+    finish(context, &ended, &machine, args.direct)
+}
+
+/// Kernel, initramfs and command line as a microVM host gets them.
+fn direct_boot(store: &Store, system: &BuiltSystem) -> Result<Boot, Failure> {
+    let kernel = system.direct.ok_or_else(|| {
+        Failure::failed(
+            "--direct needs a kernel that starts without firmware and finds devices without PCI: \
+             give the host `kernel = kernel.minimal` (`use std.kernel`), or a kernel block with \
+             `platform = microvm`",
+        )
+    })?;
+    Ok(Boot::Direct {
+        kernel: store.object_path(&kernel.digest),
+        initrd: Some(store.object_path(&system.initrd.digest)),
+        cmdline: format!("{} {DIRECT_WORDS}", system.cmdline),
+        microvm: true,
+    })
 }
 
 /// Copies the guest's console, which is data, to standard output; beside JSON it is talk. The
@@ -155,8 +182,13 @@ fn show_console(machine: &Vm, json: bool, gone: &Arc<AtomicBool>) -> JoinHandle<
 
 /// Waits for the machine to end. The first of `asked` (Ctrl-C, or nobody who reads the console)
 /// presses its power button, so that nothing it was asked to keep is lost; the second pulls the
-/// plug.
-fn wait(context: &Context, machine: &mut Vm, asked: impl Fn() -> usize) -> Result<Ended, Failure> {
+/// plug; so does the first where the machine has no button.
+fn wait(
+    context: &Context,
+    machine: &mut Vm,
+    has_button: bool,
+    asked: impl Fn() -> usize,
+) -> Result<Ended, Failure> {
     let mut stopping: Option<(Instant, u32)> = None;
     loop {
         if let Some(ended) = machine.wait(GLANCE)? {
@@ -164,7 +196,7 @@ fn wait(context: &Context, machine: &mut Vm, asked: impl Fn() -> usize) -> Resul
         }
         match (asked(), &mut stopping) {
             (0, _) => {}
-            (1, None) => {
+            (1, None) if has_button => {
                 context
                     .shell
                     .status("Stopping", "the machine; Ctrl-C again pulls the plug");
@@ -264,8 +296,8 @@ fn say(context: &Context, host: &str, system: &BuiltSystem, machine: &Vm, disk: 
     Ok(())
 }
 
-fn finish(context: &Context, ended: &Ended, machine: &Vm) -> Outcome {
-    if ended.reset() {
+fn finish(context: &Context, ended: &Ended, machine: &Vm, direct: bool) -> Outcome {
+    if ended.reset() && !direct {
         return Err(Failure::failed(
             "the guest restarted instead of switching itself off; its last words above say why, \
              and --restart lets it go on",

@@ -47,6 +47,14 @@ impl Machine {
         machine
     }
 
+    /// Boots without firmware, with so much memory.
+    pub(crate) fn boot_direct(example: &Example, disk: Option<&str>, memory: &str) -> Self {
+        let more = ["--offline", "--direct", "--memory", memory];
+        let machine = Self::start_with(example, disk, "tcg", &more);
+        machine.wait_for(READY);
+        machine
+    }
+
     /// Starts a machine, without network; on return the guest runs.
     pub(crate) fn start(example: &Example, disk: Option<&str>) -> Self {
         Self::start_with(example, disk, "tcg", &["--offline"])

@@ -23,6 +23,7 @@ pub(crate) mod http;
 pub(crate) mod machine;
 pub(crate) mod program;
 
+use nos_formats::tree::TreePath;
 use nos_specs::lock::Lock;
 use nos_store::{Digest, Store};
 use program::{Nos, Output};
@@ -45,15 +46,27 @@ pub(crate) fn shared_store() -> &'static Path {
 }
 
 /// While `nos` is being worked on, each build of it may make something else of the same inputs.
-/// So results of another one are forgotten; packages stay.
+/// So results of another one are forgotten; packages stay, and so do kernels, which take minutes and
+/// are made by other programs than `nos`.
 fn forget_other_programs(store: &Path) {
-    drop(Store::open(store).unwrap());
+    let opened = Store::open(store).unwrap();
+    let is_kernel = |name: String| {
+        let result = opened.result(&name.parse().ok()?).ok()??;
+        let tree = opened.read_tree(&result.tree("tree")?).ok()?;
+        tree.get(&TreePath::new("bzImage").ok()?).map(drop)
+    };
     let stamp = store.with_extension("made-by");
     let program = Digest::of(&std::fs::read(env!("CARGO_BIN_EXE_nos")).unwrap()).to_string();
     if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&program) {
         for folder in std::fs::read_dir(store.join("results")).unwrap() {
-            for result in std::fs::read_dir(folder.unwrap().path()).unwrap() {
-                std::fs::remove_file(result.unwrap().path()).unwrap();
+            let folder = folder.unwrap();
+            for result in std::fs::read_dir(folder.path()).unwrap() {
+                let result = result.unwrap();
+                let names = [folder.file_name(), result.file_name()];
+                let name = names.map(|part| part.into_string().unwrap()).concat();
+                if is_kernel(name).is_none() {
+                    std::fs::remove_file(result.path()).unwrap();
+                }
             }
         }
         std::fs::write(&stamp, program).unwrap();

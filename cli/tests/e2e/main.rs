@@ -18,6 +18,7 @@ mod damage;
 mod generations;
 mod interrupted;
 mod making;
+mod minimal;
 mod offline;
 mod reproducible;
 mod shop;

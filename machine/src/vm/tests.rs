@@ -19,7 +19,7 @@ pub(crate) fn toolbox() -> Option<Toolbox> {
 pub(crate) fn fake_toolbox() -> (TempDir, Toolbox) {
     let folder = tempfile::tempdir().unwrap();
     let loader = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
-    let firmware = Toolbox::FIRMWARE;
+    let firmware = Toolbox::DATA;
     for file in [Toolbox::PROGRAM, loader, firmware[0], firmware[1]] {
         let path = folder.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -32,7 +32,7 @@ pub(crate) fn fake_toolbox() -> (TempDir, Toolbox) {
 #[test]
 fn a_toolbox_names_what_it_lacks() {
     let (folder, _) = fake_toolbox();
-    std::fs::remove_file(folder.path().join(Toolbox::FIRMWARE[0])).unwrap();
+    std::fs::remove_file(folder.path().join(Toolbox::DATA[0])).unwrap();
     let error = Toolbox::new(folder.path()).unwrap_err().to_string();
     assert!(error.contains("OVMF_CODE_4M.fd is missing"), "{error}");
     assert!(error.contains("fetch"), "{error}");
@@ -57,10 +57,7 @@ fn variables_are_kept_or_fresh() {
     let (folder, toolbox) = fake_toolbox();
     let mut config = Config::new(folder.path());
     let fresh = place_variables(&config, &toolbox, folder.path()).unwrap();
-    assert_eq!(
-        std::fs::read_to_string(fresh).unwrap(),
-        Toolbox::FIRMWARE[1]
-    );
+    assert_eq!(std::fs::read_to_string(fresh).unwrap(), Toolbox::DATA[1]);
     let kept = folder.path().join("kept.fd");
     config.boot = Boot::Uefi {
         variables: Some(kept.clone()),

@@ -2,13 +2,15 @@
 
 use super::conform::arguments;
 use super::service::ServiceParts;
-use super::{Checker, MentionKind, unsigned};
+use super::{Checker, Mention, MentionKind, unsigned};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::eval::value::{BlockId, Fields, Value, ValueKind};
 use crate::schema::{self, defaults};
 use crate::source::Span;
-use crate::system::{Debian, DiskLayout, Image, Kernel, System, VirtualMachine, assign_users};
+use crate::system::{
+    Debian, DiskLayout, Image, Kernel, Platform, System, VirtualMachine, assign_users,
+};
 use nos_manifest::{Network, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -19,12 +21,24 @@ const KERNEL_BYTES: u64 = 99 << 17;
 /// The same with the drivers of real hardware.
 const LARGE_KERNEL_BYTES: u64 = 16 << 20;
 
+/// A kernel of the host's own, also with the drivers of real hardware.
+const MINIMAL_KERNEL_BYTES: u64 = 6 << 20;
+
 /// What the EFI system partition needs besides: the boot loader and the file system itself.
 const ESP_OVERHEAD_BYTES: u64 = 2 << 20;
 
 /// Whether a kernel carries the drivers of real hardware.
-fn is_large(Kernel::Stock { package, .. }: &Kernel) -> bool {
-    !package.contains("cloud")
+fn is_large(kernel: &Kernel) -> bool {
+    matches!(kernel, Kernel::Stock { package, .. } if !package.contains("cloud"))
+}
+
+/// Room that one generation needs on the EFI system partition.
+fn kernel_bytes(kernel: &Kernel) -> u64 {
+    match kernel {
+        Kernel::Minimal { .. } => MINIMAL_KERNEL_BYTES,
+        stock if is_large(stock) => LARGE_KERNEL_BYTES,
+        _ => KERNEL_BYTES,
+    }
 }
 
 /// A service of a host: its block, where the host names it, and what it is.
@@ -112,14 +126,75 @@ impl Checker<'_> {
     fn kernel(&mut self, fields: &Fields) -> Kernel {
         let block = fields.get("kernel").and_then(Value::as_block);
         let fields = block.map(|block| self.fields(block)).unwrap_or_default();
-        if let Some(package) = fields.get("package") {
-            self.mention(package, MentionKind::Package);
+        for name in ["package", "source"] {
+            if let Some(package) = fields.get(name) {
+                self.mention(package, MentionKind::Package);
+            }
         }
-        let package = fields.get("package").and_then(Value::as_text);
-        Kernel::Stock {
-            package: package.unwrap_or(defaults::KERNEL_PACKAGE).to_owned(),
-            modules: fields.get("modules").map(Value::texts).unwrap_or_default(),
-            cmdline: fields.get("cmdline").map(Value::texts).unwrap_or_default(),
+        let cmdline = fields.get("cmdline").map(Value::texts).unwrap_or_default();
+        self.one_kernel(&fields);
+        let text = |name, default: &str| {
+            let text = fields.get(name).and_then(Value::as_text);
+            text.unwrap_or(default).to_owned()
+        };
+        let platform = fields.get("platform").and_then(Value::as_word);
+        let platform =
+            platform.and_then(|word| Platform::ALL.into_iter().find(|p| p.name() == word));
+        let Some(platform) = platform else {
+            return Kernel::Stock {
+                package: text("package", defaults::KERNEL_PACKAGE),
+                modules: fields.get("modules").map(Value::texts).unwrap_or_default(),
+                cmdline,
+            };
+        };
+        let mut options = BTreeMap::new();
+        let none = Fields::default();
+        let named = fields.get("options").and_then(Value::as_record);
+        for field in named.unwrap_or(&none).iter() {
+            self.mentions.push(Mention {
+                kind: MentionKind::KernelOption,
+                name: field.name.to_string(),
+                span: field.name_span.to(field.value.span),
+                image: String::new(),
+            });
+            let value = field.value.as_text().unwrap_or_default();
+            options.insert(field.name.to_string(), value.to_owned());
+        }
+        Kernel::Minimal {
+            platform,
+            source: text("source", defaults::KERNEL_SOURCE),
+            options,
+            cmdline,
+        }
+    }
+
+    /// Reports attributes of a kernel block that only the other kind of kernel has.
+    fn one_kernel(&mut self, fields: &Fields) {
+        let (wrong, help, label) = match fields.field("platform") {
+            Some(platform) => (
+                ["package", "modules"],
+                "take it out, or take out `platform` and with it `source` and `options`",
+                Some((platform.name_span, "this builds a kernel from source")),
+            ),
+            None => (
+                ["source", "options"],
+                "say what the kernel runs on: `platform = qemu`",
+                None,
+            ),
+        };
+        for name in wrong {
+            let Some(field) = fields.field(name) else {
+                continue;
+            };
+            let message = match label {
+                Some(_) => format!("`{name}` is for kernels that Debian has built"),
+                None => format!("`{name}` is for kernels with a `platform`"),
+            };
+            let diagnostic = Diagnostic::new(codes::TWO_KERNELS, field.name_span, message, help);
+            self.report(match label {
+                Some((span, text)) => diagnostic.label(span, text),
+                None => diagnostic,
+            });
         }
     }
 
@@ -140,10 +215,7 @@ impl Checker<'_> {
             spare_bytes: bytes("spare").unwrap_or(defaults::SPARE_BYTES),
             keep: keep.unwrap_or(defaults::KEEP),
         };
-        let kernel_bytes = match is_large(kernel) {
-            true => LARGE_KERNEL_BYTES,
-            false => KERNEL_BYTES,
-        };
+        let kernel_bytes = kernel_bytes(kernel);
         let needed = ESP_OVERHEAD_BYTES + kernel_bytes * u64::from(layout.keep);
         if layout.esp_bytes < needed {
             let place = disk.field("keep").or(disk.field("esp"));

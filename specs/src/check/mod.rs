@@ -76,6 +76,8 @@ pub enum MentionKind {
     Program,
     /// A container image beside the spec: a file or a folder.
     Image,
+    /// An option of the kernel's configuration.
+    KernelOption,
 }
 
 /// Checks the spec `text`, which messages call `name`. Other files that it uses come from

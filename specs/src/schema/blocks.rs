@@ -8,6 +8,7 @@ use super::{Attribute, Block, Type, Word};
 /// What holds where an attribute is absent; the table's `default` texts say the same.
 pub(crate) mod defaults {
     pub(crate) const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+    pub(crate) const KERNEL_SOURCE: &str = "linux-source-6.12";
     pub(crate) const SUITE: &str = "trixie";
     pub(crate) const ESP_BYTES: u64 = 64 << 20;
     /// With a kernel for real hardware.
@@ -66,8 +67,36 @@ pub(crate) const RESTARTS: &[Word] = &[
     },
 ];
 
+/// What kernels can be built for; [`crate::system::Platform`] has the same names.
+pub(crate) const PLATFORMS: &[Word] = &[
+    Word {
+        name: "qemu",
+        doc: "QEMU and KVM with UEFI and virtio devices, and clouds made of them.",
+    },
+    Word {
+        name: "microvm",
+        doc: "QEMU's microvm: virtio devices without firmware, PCI and ACPI.",
+    },
+    Word {
+        name: "firecracker",
+        doc: "Firecracker.",
+    },
+    Word {
+        name: "xen",
+        doc: "Xen guests.",
+    },
+    Word {
+        name: "vmware",
+        doc: "VMware guests.",
+    },
+    Word {
+        name: "pc",
+        doc: "Real machines: NVMe, SATA and USB disks, common network cards.",
+    },
+];
+
 /// Every set of words.
-pub(super) const WORDS: &[&[Word]] = &[NETWORKS, RESTARTS];
+pub(super) const WORDS: &[&[Word]] = &[NETWORKS, RESTARTS, PLATFORMS];
 
 const NOTHING: Attribute = Attribute {
     name: "",
@@ -304,6 +333,35 @@ const KERNEL: &[Attribute] = &[
         ..NOTHING
     },
     Attribute {
+        name: "platform",
+        ty: &Type::Words(PLATFORMS),
+        default: Some("Debian's own kernel, from `package`"),
+        doc: "What the kernel runs on. With it, the kernel is built from source with only what the \
+              host uses, all of it built in: no modules.",
+        example: "platform = qemu",
+        aliases: &["target", "machine"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "source",
+        ty: &Type::Text(&PACKAGE),
+        default: Some("\"linux-source-6.12\""),
+        doc: "Debian package with the source that a kernel with a `platform` is built from.",
+        example: "source = \"linux-source-6.12\"",
+        aliases: &["sources"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "options",
+        ty: &Type::Map(&OPTION, &Type::Text(&OPTION_VALUE)),
+        doc: "Options of the configuration of a kernel with a `platform`, besides those that the \
+              host is known to need: \"y\", \"n\", a number or a text. One that does not take \
+              effect is an error.",
+        example: "options = { CONFIG_TUN = \"y\" }",
+        aliases: &["config", "kconfig", "option"],
+        ..NOTHING
+    },
+    Attribute {
         name: "modules",
         ty: &Type::List {
             of: &Type::Text(&MODULE),
@@ -325,7 +383,7 @@ const KERNEL: &[Attribute] = &[
         },
         doc: "Further words of the kernel's command line.",
         example: "cmdline = [\"mitigations=off\"]",
-        aliases: &["params", "options", "args"],
+        aliases: &["params", "args"],
         ..NOTHING
     },
 ];
@@ -504,7 +562,8 @@ pub const BLOCKS: &[Block] = &[
     },
     Block {
         name: "kernel",
-        doc: "A Linux kernel with the modules that the host needs.",
+        doc: "A Linux kernel: Debian's with the modules that the host needs, or one built for the \
+              host.",
         groups: &[KERNEL],
         example: "kernel metal {\n  package = \"linux-image-amd64\"\n  modules = [\"nvme\"]\n}",
     },

@@ -249,9 +249,61 @@ fn module(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// An option of the kernel's configuration.
+pub(crate) const OPTION: Rule = Rule {
+    name: "a kernel option",
+    example: "CONFIG_TUN",
+    check: option,
+};
+
+fn option(text: &str) -> Result<(), Problem> {
+    let fits = |name: &str| {
+        (1..=128).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    };
+    match text.strip_prefix("CONFIG_") {
+        Some(name) if fits(name) => Ok(()),
+        None if fits(text) => Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "is not a kernel option".into(),
+            help: "their names begin with `CONFIG_`".into(),
+            better: Some(format!("CONFIG_{}", text.to_ascii_uppercase())),
+        }),
+        _ => form(&OPTION),
+    }
+}
+
+/// What an option of the kernel's configuration is set to.
+pub(crate) const OPTION_VALUE: Rule = Rule {
+    name: "the value of a kernel option",
+    example: "y",
+    check: option_value,
+};
+
+fn option_value(text: &str) -> Result<(), Problem> {
+    if text == "m" {
+        return Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "would make a module".into(),
+            help: "a kernel of its own has no modules: write \"y\" to build it in".into(),
+            better: Some("y".into()),
+        });
+    }
+    let fits = |c: char| (' '..='~').contains(&c) && c != '"' && c != '\\';
+    if (1..=256).contains(&text.len()) && text.chars().all(fits) {
+        return Ok(());
+    }
+    problem(
+        codes::BAD_TEXT,
+        "is no value of a kernel option",
+        "write \"y\", \"n\", a number such as \"14\" or \"0x100\", or a text of up to 256 \
+         printable ASCII characters without quotes and backslashes",
+    )
+}
+
 /// One word of the kernel's command line.
 pub(crate) const CMDLINE: Rule = Rule {
-    name: "a kernel option",
+    name: "a word of the kernel's command line",
     example: "mitigations=off",
     check: cmdline,
 };

@@ -331,4 +331,110 @@ host edge {
               = help: write `esp = 82MiB`, or `keep = 3`
         "#]],
     );
+    wrong(
+        "kernel k {\n  package = \"linux-image-amd64\"\n  platform = qemu\n  modules = [\"nvme\"]\n}\n\
+         host a {\n  kernel = k\n  services = []\n}\n",
+        expect![[r#"
+            error[E0520]: `package` is for kernels that Debian has built
+             --> a.nos:2:3
+              |
+            2 |   package = "linux-image-amd64"
+              |   ^^^^^^^
+            3 |   platform = qemu
+              |   -------- this builds a kernel from source
+              |
+              = note: in host a
+              = help: take it out, or take out `platform` and with it `source` and `options`
+
+            error[E0520]: `modules` is for kernels that Debian has built
+             --> a.nos:4:3
+              |
+            3 |   platform = qemu
+              |   -------- this builds a kernel from source
+            4 |   modules = ["nvme"]
+              |   ^^^^^^^
+              |
+              = note: in host a
+              = help: take it out, or take out `platform` and with it `source` and `options`
+        "#]],
+    );
+    wrong(
+        "kernel k {\n  options = { CONFIG_TUN = \"y\" }\n}\nhost a {\n  kernel = k\n  services = []\n}\n",
+        expect![[r#"
+            error[E0520]: `options` is for kernels with a `platform`
+             --> a.nos:2:3
+              |
+            2 |   options = { CONFIG_TUN = "y" }
+              |   ^^^^^^^
+              |
+              = note: in host a
+              = help: say what the kernel runs on: `platform = qemu`
+        "#]],
+    );
+    wrong(
+        "kernel k {\n  platform = kvm\n  options = { TUN = \"y\", CONFIG_VETH = \"m\", CONFIG_A = true, \
+         \"CONFIG_B C\" = \"y\", CONFIG_D = \"\" }\n}\nhost a {\n  kernel = k\n  services = []\n}\n",
+        expect![[r#"
+            error[E0201]: nothing here is called `kvm`
+             --> a.nos:2:14
+              |
+            2 |   platform = kvm
+              |              ^^^
+              |
+              = note: in kernel k
+              = help: define it by a block or `let`; a text stands in quotes: "…"
+
+            error[E0407]: "TUN" is not a kernel option
+             --> a.nos:3:15
+              |
+            3 |   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |               ^^^
+              |
+              = note: in kernel k
+            help: their names begin with `CONFIG_`
+              |
+            3 |   options = { CONFIG_TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |               +++++++
+
+            error[E0407]: "m" would make a module
+             --> a.nos:3:40
+              |
+            3 |   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |                                        ^^^
+              |
+              = note: in kernel k
+            help: a kernel of its own has no modules: write "y" to build it in
+              |
+            3 -   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+            3 +   options = { TUN = "y", CONFIG_VETH = "y", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |
+
+            error[E0401]: `options` takes the value of a kernel option, not `true`
+             --> a.nos:3:56
+              |
+            3 |   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |                                                        ^^^^
+              |
+              = note: in kernel k
+              = help: an example: "y"
+
+            error[E0407]: "CONFIG_B C" is not a kernel option
+             --> a.nos:3:62
+              |
+            3 |   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |                                                              ^^^^^^^^^^^^
+              |
+              = note: in kernel k
+              = help: an example: "CONFIG_TUN"
+
+            error[E0407]: "" is no value of a kernel option
+             --> a.nos:3:93
+              |
+            3 |   options = { TUN = "y", CONFIG_VETH = "m", CONFIG_A = true, "CONFIG_B C" = "y", CONFIG_D = "" }
+              |                                                                                             ^^
+              |
+              = note: in kernel k
+              = help: write "y", "n", a number such as "14" or "0x100", or a text of up to 256 printable ASCII characters without quotes and backslashes
+        "#]],
+    );
 }

@@ -1,0 +1,129 @@
+//! A kernel of the host's own: built in the sandbox, once for all tests of a run.
+
+use crate::common::machine::{Console, Machine};
+use crate::common::program::{Nos, at};
+use crate::common::{Example, say, store_with_packages};
+use expect_test::expect_file;
+use rustix::process::Signal;
+use std::time::Duration;
+
+/// Most content that `tiny` may have, and most of it that may be its kernel.
+const TINY_BYTES: u64 = 4_000_000;
+const KERNEL_BYTES: u64 = 2_200_000;
+
+/// How long the kernel's sources may take to be unpacked.
+const UNPACK_LIMIT: Duration = Duration::from_secs(300);
+
+#[test]
+fn tiny_serves_its_page_with_firmware_and_without() {
+    let tiny = Example::copy("tiny");
+    let disk = tiny.beside("tiny.img");
+    let image = Nos::new(["image", &tiny.spec(), "-o", &disk, "--offline"]).json();
+    let content = at(&image, "/content_bytes").as_u64().unwrap();
+    assert!(content <= TINY_BYTES, "tiny has {content} bytes of content");
+    let built = Nos::new(["build", &tiny.spec(), "--locked", "--offline"]).json();
+    let kernel = at(&built, "/system/kernel/size").as_u64().unwrap();
+    assert!(kernel <= KERNEL_BYTES, "its kernel has {kernel} bytes");
+
+    // The spec gives it 96 MiB.
+    let machine = Machine::boot(&tiny, Some(&disk));
+    let answer = machine.get("/");
+    assert!(answer.is_whole(), "{answer:?}");
+    assert_eq!(answer.body, tiny.read("site/index.html"));
+    machine.stop();
+
+    let mut machine = Machine::boot_direct(&tiny, Some(&disk), "48MiB");
+    assert_eq!(machine.get("/").body, tiny.read("site/index.html"));
+    // No power button: the plug is pulled.
+    machine.signal(Signal::INT);
+    let (status, said) = machine.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+/// The kernel's digest. Where this fails and nothing was pinned anew, the same sources, tools and
+/// options make other bytes, or what an option set says has changed. If that is meant,
+/// `UPDATE_EXPECT=1 cargo test -p nos --test e2e pinned` writes the new one.
+#[test]
+fn the_kernel_of_tiny_has_the_pinned_bytes() {
+    let tiny = Example::copy("tiny");
+    if tiny.repinned {
+        say!("SKIPPED: the pinned kernel, as the archive has moved on since tiny was");
+        return;
+    }
+    let built = Nos::new(["build", &tiny.spec(), "--locked", "--offline"]).json();
+    let digest = at(&built, "/system/kernel/digest").as_str().unwrap();
+    let pinned = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/pinned-kernel.txt");
+    expect_file![pinned].assert_eq(&format!("{digest}\n"));
+}
+
+#[test]
+fn a_kernel_that_needs_firmware_is_not_started_without() {
+    let hello = Example::copy("hello");
+    let output = Nos::new(["run", &hello.spec(), "--direct", "--offline"]).run();
+    let output = output.expect_code(1);
+    assert!(
+        output.stderr.contains("kernel.minimal"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn options_without_effect_are_shown_where_they_are_written() {
+    let tiny = Example::copy("tiny");
+    let spec = String::from_utf8(tiny.read("tiny.nos")).unwrap();
+    let spec = spec.replace("kernel.minimal", "odd").replace(
+        "host tiny",
+        "kernel odd like kernel.minimal {\n  options = {\n    CONFIG_TUNN = \"y\"\n    \
+         CONFIG_WIREGUARD = \"y\"\n    CONFIG_CRC32 = \"n\"\n    CONFIG_BPF = \"y\"\n  }\n}\n\nhost tiny",
+    );
+    tiny.write(
+        "tiny.nos",
+        spec.replace("CONFIG_WIREGUARD", "CONFIG_CIFS_XATTR"),
+    );
+    let output = Nos::new(["build", &tiny.spec(), "--offline", "--json"]).run();
+    let said = output.expect_code(2).json();
+    let diagnostics = at(&said, "/diagnostics").as_array().unwrap();
+    let mut found: Vec<_> = diagnostics
+        .iter()
+        .map(|d| {
+            format!(
+                "{}; {}",
+                at(d, "/message").as_str().unwrap(),
+                at(d, "/help").as_str().unwrap()
+            )
+        })
+        .collect();
+    found.sort();
+    let expected = [
+        "CONFIG_CIFS_XATTR does not take effect; it depends on CIFS; add what is off",
+        "CONFIG_CRC32 cannot be switched off; another option, or the kernel itself, needs it; take \
+         this one out",
+        "this kernel has no option CONFIG_TUNN; did you mean CONFIG_TUN?",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_kernel_build_that_is_killed_leaves_a_store_that_verifies() {
+    let tiny = Example::copy("tiny");
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    store_with_packages(&store, &tiny.lock());
+    let spec = tiny.spec();
+    let nos = Nos::new(["build", &spec, "--offline", "--locked"]).store(&store);
+    let (mut command, _home) = nos.into_command();
+    let mut child = command.spawn().unwrap();
+    let said = Console::read(child.stderr.take().unwrap());
+    // The compiler writes its messages nowhere, so the log's file is all there is to see of it.
+    said.wait_for("unpack linux-source", UNPACK_LIMIT);
+    let log = || std::fs::read_dir(store.join("logs")).is_ok_and(|mut logs| logs.next().is_some());
+    crate::common::machine::wait_until(|| "a build's log".into(), log);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let check = Nos::new(["store", "verify"])
+        .store(&store)
+        .run()
+        .expect_code(0);
+    assert!(check.stdout.contains(" 0 problems"), "{}", check.stdout);
+}
