@@ -34,7 +34,7 @@ pub fn kernel_group(package: &str) -> String {
 }
 
 /// Lock group of what kernels are built with.
-pub const KERNEL_TOOLS_GROUP: &str = "tools kernel";
+pub const KERNEL_TOOLS_GROUP: &str = "building kernels";
 
 /// The packages that [`KERNEL_TOOLS_GROUP`] asks for, sorted.
 fn kernel_tools() -> Vec<String> {
@@ -410,19 +410,6 @@ impl Planner<'_> {
             direct: platform.is_direct(),
         };
         Ok(self.plan.push("kernel".into(), vec![made], work))
-    }
-
-    /// The root of the tools that a group of the lock pins.
-    fn tools(&mut self, group: &str, wants: &[String]) -> Result<ActionId, PlanError> {
-        let mut inputs = Vec::new();
-        let mut packages = Vec::new();
-        for (package, pin) in self.group(group, wants)? {
-            inputs.push(self.unpack(&package, pin));
-            packages.push(package);
-        }
-        Ok(self
-            .plan
-            .push(group.into(), inputs, Work::Tools { packages }))
     }
 
     fn image(
