@@ -1,4 +1,5 @@
-//! A kernel of the host's own: built in the sandbox, once for all tests of a run.
+//! A kernel of the host's own: built in the sandbox, once for all tests of a run. Building takes
+//! minutes, so these tests run when asked: `cargo test -p nos --test e2e -- --ignored minimal`.
 
 use crate::common::machine::{Console, Machine};
 use crate::common::program::{Nos, at};
@@ -15,6 +16,7 @@ const KERNEL_BYTES: u64 = 2_200_000;
 const UNPACK_LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
+#[ignore = "builds a kernel, which takes minutes"]
 fn tiny_serves_its_page_with_firmware_and_without() {
     let tiny = Example::copy("tiny");
     let disk = tiny.beside("tiny.img");
@@ -44,6 +46,7 @@ fn tiny_serves_its_page_with_firmware_and_without() {
 /// options make other bytes, or what an option set says has changed. If that is meant,
 /// `UPDATE_EXPECT=1 cargo test -p nos --test e2e pinned` writes the new one.
 #[test]
+#[ignore = "builds a kernel, which takes minutes"]
 fn the_kernel_of_tiny_has_the_pinned_bytes() {
     let tiny = Example::copy("tiny");
     if tiny.repinned {
@@ -69,6 +72,7 @@ fn a_kernel_that_needs_firmware_is_not_started_without() {
 }
 
 #[test]
+#[ignore = "builds a kernel, which takes minutes"]
 fn options_without_effect_are_shown_where_they_are_written() {
     let tiny = Example::copy("tiny");
     let spec = String::from_utf8(tiny.read("tiny.nos")).unwrap();
@@ -105,6 +109,7 @@ fn options_without_effect_are_shown_where_they_are_written() {
 }
 
 #[test]
+#[ignore = "builds a kernel, which takes minutes"]
 fn a_kernel_build_that_is_killed_leaves_a_store_that_verifies() {
     let tiny = Example::copy("tiny");
     let folder = tempfile::tempdir().unwrap();
