@@ -253,7 +253,9 @@ impl Session<'_> {
     ) -> Result<BTreeSet<String>, BuildError> {
         let plan = plan(system, lock)?;
         let paths = plan.iter().filter_map(|(_, action)| match &action.work {
-            Work::Source(Origin::File(path) | Origin::Folder(path)) => Some(path.clone()),
+            Work::Source(Origin::File(path) | Origin::Folder(path) | Origin::Any(path)) => {
+                Some(path.clone())
+            }
             _ => None,
         });
         Ok(paths.collect())
@@ -390,7 +392,8 @@ impl Session<'_> {
         Ok(sizes)
     }
 
-    /// Copies the pinned packages that `from` holds, so that a second store needs no network.
+    /// Copies what `from` holds of pinned packages, files and crates, so that a second store needs
+    /// no network. What they are is fixed by digests, so nothing is lost to a comparison.
     ///
     /// # Errors
     /// [`BuildError`] where one store cannot be read or the other not written.
@@ -400,14 +403,48 @@ impl Session<'_> {
         system: &System,
         lock: &Lock,
     ) -> Result<(), BuildError> {
-        for (_, action) in plan(system, lock)?.iter() {
-            let Work::Unpack { name, pin } = &action.work else {
-                continue;
-            };
-            let digest = debian::digest_of(name, pin)?;
-            if from.contains(&digest)? {
-                self.store.add_file(from.object_path(&digest))?;
+        let plan = plan(system, lock)?;
+        let there = Builder {
+            store: from,
+            ..self.builder()
+        };
+        let known = survey(&there, &plan)?;
+        for (id, action) in plan.iter() {
+            match (&action.work, known.get(&id)) {
+                (Work::Unpack { name, pin }, _) => {
+                    let digest = debian::digest_of(name, pin)?;
+                    if from.contains(&digest)? {
+                        self.store.add_file(from.object_path(&digest))?;
+                    }
+                }
+                (Work::Fetch(_) | Work::Crates, Some(done)) => self.borrow(from, done)?,
+                _ => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Copies a result with all it names.
+    fn borrow(&self, from: &Store, done: &Realised) -> Result<(), BuildError> {
+        let copy = |digest: &Digest| self.store.add_file(from.object_path(digest));
+        for output in done.result.outputs.values() {
+            match output {
+                Output::Object(blob) => {
+                    copy(&blob.digest)?;
+                }
+                Output::Tree(digest) => {
+                    let tree = from.read_tree(digest)?;
+                    for (_, node) in tree.iter() {
+                        if let Kind::File(blob) = &node.kind {
+                            copy(&blob.digest)?;
+                        }
+                    }
+                    self.store.add_tree(&tree)?;
+                }
+            }
+        }
+        if let Some(key) = &done.key {
+            self.store.put_result(key, &done.result)?;
         }
         Ok(())
     }

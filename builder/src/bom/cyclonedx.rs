@@ -65,6 +65,14 @@ fn part(name: &str, component: &Component) -> Value {
             part["version"] = json!(PROGRAM_VERSION);
             part["hashes"] = sha256(&digest.to_string());
         }
+        Component::Fetched {
+            url,
+            sha256: digest,
+        } => {
+            part["type"] = json!("file");
+            part["hashes"] = sha256(digest);
+            part["externalReferences"] = json!([{ "type": "distribution", "url": url }]);
+        }
         Component::Local { .. } => part["type"] = json!("file"),
     }
     part

@@ -79,6 +79,13 @@ pub enum Component {
         /// Its length in bytes.
         size: u64,
     },
+    /// A file from the network, fixed by its digest.
+    Fetched {
+        /// Where it is.
+        url: String,
+        /// Its SHA-256, 64 hexadecimal digits.
+        sha256: String,
+    },
     /// A file, folder or text of the spec. What is in it is known once it has been read, so an
     /// inventory names it without a digest; [`provenance`] has the digest.
     Local {
@@ -157,6 +164,13 @@ fn component(plan: &Plan, ActionId(index): ActionId) -> Option<(String, Componen
                 pin: pin.clone(),
             };
             Some((name.clone(), component))
+        }
+        Work::Fetch(fetch) => {
+            let component = Component::Fetched {
+                url: fetch.url.clone(),
+                sha256: fetch.sha256.clone(),
+            };
+            Some((fetch.url.clone(), component))
         }
         Work::Source(_) => {
             let label = action.label.clone();

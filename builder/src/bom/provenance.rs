@@ -40,6 +40,10 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
                 "name": name,
                 "digest": { "sha256": sha256.to_string() },
             })),
+            Component::Fetched { url, sha256 } => dependencies.push(json!({
+                "uri": url,
+                "digest": { "sha256": sha256 },
+            })),
             Component::Local { .. } => {}
         }
     }

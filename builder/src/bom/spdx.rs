@@ -82,6 +82,14 @@ fn package(name: &str, component: &Component) -> Value {
             package["versionInfo"] = json!(PROGRAM_VERSION);
             package["checksums"] = sha256(&digest.to_string());
         }
+        Component::Fetched {
+            url,
+            sha256: digest,
+        } => {
+            package["downloadLocation"] = json!(url);
+            package["checksums"] = sha256(digest);
+            package["primaryPackagePurpose"] = json!("SOURCE");
+        }
         Component::Local { .. } => package["primaryPackagePurpose"] = json!("SOURCE"),
     }
     package
