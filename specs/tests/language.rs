@@ -37,7 +37,7 @@ fn the_page_about_the_language_holds_specs_without_a_flaw() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(specs.len(), 3);
+    assert_eq!(specs.len(), 4);
     for spec in &specs {
         assert_eq!(
             nos_specs::fmt::format(spec).unwrap(),
@@ -60,6 +60,10 @@ fn the_page_about_the_language_holds_specs_without_a_flaw() {
             mode: None
         }
     );
+    let made = systems(specs[3], &[]).remove(0);
+    assert_eq!(made.images["hi"].builds, ["greeter"]);
+    assert!(made.images["hi"].trim && !made.images["old"].trim);
+    assert!(made.builds.contains_key("greeter"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub(crate) fn cases() {
               |            ^^^^^^^^^
               |
               = note: in build app
-              = help: an example: folder("site")
+              = help: write one such as `folder("site")`
 
             error[E0406]: `cargo` takes no value here without its name
              --> a.nos:3:17
@@ -56,7 +56,7 @@ pub(crate) fn cases() {
               |                 ^^^^^^^^
               |
               = note: in build app
-              = help: its arguments are static, package, features, default-features
+              = help: take it out, or name it: `static = …`, `package = …`, `features = …` or `default-features = …`
         "#]],
     );
     wrong(
@@ -69,7 +69,7 @@ pub(crate) fn cases() {
               |                  ^^^^^^^^^
               |
               = note: in build app
-              = help: an example: "https://mirror.example/debian"
+              = help: write one like "https://mirror.example/debian"
 
             error[E0407]: "ABC" is not a SHA-256
              --> a.nos:2:38
@@ -87,7 +87,7 @@ pub(crate) fn cases() {
               |                        ^^
               |
               = note: in build app
-              = help: an example: run = ["/usr/bin/app"]
+              = help: write what it needs, such as `run = ["/usr/bin/app"]`
         "#]],
     );
     wrong(
