@@ -416,7 +416,7 @@ host edge {
               |                                                        ^^^^
               |
               = note: in kernel k
-              = help: an example: "y"
+              = help: write one such as `"y"`
 
             error[E0407]: "CONFIG_B C" is not a kernel option
              --> a.nos:3:62
@@ -425,7 +425,7 @@ host edge {
               |                                                              ^^^^^^^^^^^^
               |
               = note: in kernel k
-              = help: an example: "CONFIG_TUN"
+              = help: write one like "CONFIG_TUN"
 
             error[E0407]: "" is no value of a kernel option
              --> a.nos:3:93

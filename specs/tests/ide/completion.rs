@@ -63,20 +63,20 @@ fn attributes_are_those_of_the_place_that_are_not_there_yet() {
     check(
         "kernel k {\n  mod$0",
         expect![[r#"
-        cmdline modules package
-        for if"#]],
+            cmdline modules options package platform source
+            for if"#]],
     );
     check(
         "kernel k {\n  if true {\n    $0\n  }\n}\n",
         expect![[r#"
-        cmdline modules package
-        for if"#]],
+            cmdline modules options package platform source
+            for if"#]],
     );
     check(
         "template kernel k(a: text) {\n  $0\n",
         expect![[r#"
-        cmdline modules package
-        for if"#]],
+            cmdline modules options package platform source
+            for if"#]],
     );
     check(
         "image i {\n  packages = [\n  \"a\"\nhost h {\n  ser$0\n}\n",
@@ -145,7 +145,7 @@ fn values_fit_what_the_schema_takes() {
     );
     check(
         "use std.kernel\nhost h {\n  kernel = kernel.$0\n}\n",
-        expect![[r#"generic stock"#]],
+        expect!["generic minimal stock"],
     );
     check(
         "let a = { b = 1, c = { d = 2 } }\nlet e = a.c.$0\n",
@@ -161,7 +161,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             name port
             areas false true
-            always autotools cargo cmake dhcp dhcp exec fetch file folder http make never none oci on-failure range script static tcp text udp
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder http make microvm never none oci on-failure pc qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(
@@ -176,7 +176,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             title
             a false true
-            always autotools cargo cmake dhcp dhcp exec fetch file folder http make never none oci on-failure range script static tcp text udp
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder http make microvm never none oci on-failure pc qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(

@@ -172,13 +172,13 @@ fn names_show_what_they_stand_for() {
     check(
         "use std.ker$0nel\n",
         expect![[r#"
-        [kernel]
-        ```nos
-        # std/kernel.nos
-        ```
+            [kernel]
+            ```nos
+            # std/kernel.nos
+            ```
 
-        Kernels from Debian. Only the modules that a host needs travel with it.
-    "#]],
+            Kernels from Debian. Of its own kernels only the modules that a host needs travel with it.
+        "#]],
     );
     check(
         "let sizes = { small = 64MiB }\nlet a = sizes.sm$0all\n",
