@@ -108,10 +108,13 @@ fn shared(
         .tempfile_in(&folder);
     let scratch = scratch.map_err(|e| trouble(&folder, e))?.into_temp_path();
     copy(store, blob, executable, &scratch)?;
-    scratch
-        .persist(&place)
-        .map_err(|e| trouble(&place, e.error))?;
-    Ok(place)
+    // Never over what another process has just put there: it may be about to link to that.
+    match scratch.persist_noclobber(&place) {
+        Err(failed) if failed.error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(trouble(&place, failed.error))
+        }
+        _ => Ok(place),
+    }
 }
 
 /// Copies an object; where the file system can, the copy shares its space.

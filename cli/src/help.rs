@@ -289,6 +289,13 @@ const WORDS: &[Words] = &[
         examples: &["nos doctor", "nos doctor --offline --json"],
     },
     Words {
+        verb: "hardware",
+        about: "Reads what devices the machine has and which drivers they use, and writes a kernel \
+                block with just these built in. Nothing is changed; --sys reads a copy of another \
+                machine's /sys.",
+        examples: &["nos hardware > machine.nos", "nos hardware --json"],
+    },
+    Words {
         verb: "tree",
         about: "On a terminal it can be walked through: arrows (or h j k l) move, unfold and \
                 fold, space opens and closes, s sorts by size or name, q ends. Elsewhere, and \

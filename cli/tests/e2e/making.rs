@@ -38,14 +38,9 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
         "greeter/src/main.rs",
         lines.replace("Hello, {name}", "Welcome, {name}"),
     );
-    let wanted = [
-        "build greeter",
-        "compose hello",
-        "image hello",
-        "system greet",
-    ];
-    assert_eq!(to_run(&greeter), wanted);
-    Nos::new(["build", &greeter.spec(), "--locked", "--offline"]).succeeds();
+    let said = Nos::new(["build", &greeter.spec(), "--locked", "--offline"]).succeeds();
+    assert!(said.stderr.contains("build greeter"), "{}", said.stderr);
+    assert!(!said.stderr.contains("dependencies"), "{}", said.stderr);
 
     // A comment changes the crate and not the program: nothing behind it runs.
     let lines = String::from_utf8(greeter.read("greeter/src/main.rs")).unwrap();

@@ -412,7 +412,11 @@ fn marks_and_copies_are_put_right() {
             ("not unmounted", vec![(if fat32 { 65 } else { 37 }, 1)]),
             (
                 "not unmounted",
-                vec![(table + if fat32 { 7 } else { 3 }, 0x07)],
+                vec![if fat32 {
+                    (table + 7, 0x07)
+                } else {
+                    (table + 3, 0x7f)
+                }],
             ),
             ("second allocation table", vec![(second + 1000, 7)]),
         ];
