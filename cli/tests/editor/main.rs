@@ -153,7 +153,7 @@ fn an_editor_is_served() {
             completion of packages:
               nginx
             completion of members:
-              generic stock
+              generic minimal stock
             completion behind 😀:
               place
             refused:
