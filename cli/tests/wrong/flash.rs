@@ -296,4 +296,6 @@ fn a_flash_that_is_killed_or_interrupted_never_half_boots() {
     println!("{stopped} of 24 were stopped half-way");
     run(at, &["flash", "disk.img", "stick", "--yes", "none"]).expect(0, &["Flashed"]);
     assert_eq!(label(&at.join("stick")).as_deref(), Some("new"));
+    let log = run(at, &["log", "stick"]).out;
+    assert!(log.contains("flash") && log.contains("disk.img"), "{log}");
 }

@@ -4,8 +4,8 @@ mod ask;
 mod pace;
 mod source;
 
-use super::Outcome;
 use super::disk::on;
+use super::{Outcome, log};
 use crate::args::FlashArgs;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -107,6 +107,16 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
             context.shell.clear();
             (on(path, result)?, pace)
         };
+        let name = source.name();
+        log::keep(
+            context,
+            path,
+            &mut target,
+            "flash",
+            None,
+            &flashed.report,
+            &name,
+        );
         let written = Written {
             device: path,
             was: device.as_ref(),
