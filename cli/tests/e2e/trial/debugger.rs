@@ -4,10 +4,14 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the machine may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the machine goes on at most between two looks at it.
+const LONGEST_RUN: Duration = Duration::from_millis(256);
 
 /// Instructions that break what comes to them: one that does not exist, and a jump to itself.
 const UNDEFINED: &str = "0f0b";
@@ -87,8 +91,12 @@ impl Debugger {
 
     /// Lets the machine go on until its processor rests in the kernel's idle loop, where it does
     /// no harm to anything but itself; gives the place of the instruction behind the halt.
+    ///
+    /// A stop that follows too soon would catch the processor at the same instruction for ever on
+    /// a busy machine: each look lets it run for longer.
     fn place_of_rest(&mut self) -> u64 {
         let until = Instant::now() + PATIENCE;
+        let mut run = Duration::from_millis(1);
         loop {
             let Registers { place, segment, .. } = self.registers();
             let before = place.wrapping_sub(1);
@@ -97,6 +105,8 @@ impl Debugger {
             }
             assert!(Instant::now() < until, "the processor never rests");
             self.send("c");
+            thread::sleep(run);
+            run = (2 * run).min(LONGEST_RUN);
             self.0.write_all(&[STOP]).unwrap();
             self.answer();
         }
