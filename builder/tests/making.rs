@@ -196,14 +196,10 @@ fn builds_that_go_wrong_say_why_and_leave_a_sound_store() {
     recipe.limits.time = Duration::from_millis(300);
     let message = bench.wrong(recipe);
     assert!(message.contains("it was ended after 0 s"), "{message}");
-    let mut recipe = Bench::recipe("f() { f | f & }; f; cat /dev/zero >/dev/null");
-    recipe.limits.processes = 64;
-    recipe.limits.time = Duration::from_secs(3);
+    let mut recipe = Bench::recipe("while :; do cat <&- | sleep 100 & done");
+    recipe.limits.processes = 32;
     let message = bench.wrong(recipe);
-    assert!(
-        message.contains("more than 64 processes") || message.contains("it was ended after 3 s"),
-        "{message}"
-    );
+    assert!(message.contains("more than 32 processes"), "{message}");
     let mut recipe = Bench::recipe("true");
     recipe.command = vec!["/bin/nothing".into()];
     let message = bench.wrong(recipe);

@@ -7,7 +7,8 @@
 
 use crate::spawn;
 use crate::sys::{self, Cloned, Texts};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use crate::user::{INSIDE, User};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -17,16 +18,22 @@ use rustix::mount::{
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketType,
 };
-use rustix::process::{DumpableBehavior, Signal, WaitOptions};
+use rustix::process::{DumpableBehavior, Gid, Signal, Uid, WaitOptions};
 use rustix::thread::{CapabilitySet, CapabilitySets, CpuSet};
 use std::ffi::{CStr, CString};
 use std::io::IoSlice;
 use std::mem::{ManuallyDrop, MaybeUninit};
 
+/// How much less urgent a command is than this process.
+const NICENESS: i32 = 10;
+
 /// What the process needs to know.
 pub(crate) struct Plan {
     pub(crate) control: OwnedFd,
     pub(crate) output: Option<OwnedFd>,
+    pub(crate) user: User,
+    /// The descriptors that are used here, in ascending order.
+    pub(crate) keep: Vec<u32>,
     pub(crate) places: Vec<Place>,
     pub(crate) folders: Vec<CString>,
     pub(crate) files: Vec<CString>,
@@ -39,6 +46,9 @@ pub(crate) struct Plan {
     pub(crate) folder: CString,
     pub(crate) memory_bytes: u64,
     pub(crate) processes: u64,
+    /// The number below which every process number must lie, in decimal; `None` where the kernel
+    /// counts the processes of this user.
+    pub(crate) process_numbers: Option<CString>,
     pub(crate) processors: Option<CpuSet>,
     pub(crate) filter: Vec<libc::sock_filter>,
     pub(crate) interactive: bool,
@@ -50,8 +60,8 @@ pub(crate) struct Place {
     /// Where it goes, relative to the new root.
     pub(crate) target: CString,
     pub(crate) device: bool,
-    /// Filled by the child.
-    pub(crate) mount: Option<ManuallyDrop<OwnedFd>>,
+    /// The copy of its mount. What the parent has not taken, the child does.
+    pub(crate) mount: Option<OwnedFd>,
 }
 
 /// What can fail.
@@ -214,6 +224,9 @@ fn life(plan: &mut Plan) -> Outcome<i32> {
     let at = |step| move |error| (step, error);
     close_others(plan).map_err(at(Step::Talk))?;
     wait_to_go_on(&plan.control).map_err(at(Step::Talk))?;
+    if plan.user == User::Apart {
+        become_user().map_err(at(Step::Privileges))?;
+    }
     // If the parent is gone by now, the next wait ends with an error.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(at(Step::Talk))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -233,27 +246,29 @@ fn life(plan: &mut Plan) -> Outcome<i32> {
     supervise(plan)
 }
 
+/// Leaves the caller's user and groups. Capabilities over the namespace stay; whom to die with has
+/// to be said after this.
+fn become_user() -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(INSIDE), Gid::from_raw(INSIDE));
+    rustix::thread::set_thread_groups(&[])?;
+    rustix::thread::set_thread_res_gid(group, group, group)?;
+    rustix::thread::set_thread_res_uid(user, user, user)
+}
+
 /// Closes what the parent had open: above all the pipes of other sandboxes, which would not end
 /// while this process holds them.
 fn close_others(plan: &Plan) -> Result<(), Errno> {
-    let control = plan.control.as_raw_fd().cast_unsigned();
-    let output = plan
-        .output
-        .as_ref()
-        .map_or(control, |o| o.as_raw_fd().cast_unsigned());
-    let (low, high) = (control.min(output), control.max(output));
-    for (first, last) in [
-        (3, low.saturating_sub(1)),
-        (low + 1, high.saturating_sub(1)),
-        (high + 1, u32::MAX),
-    ] {
-        if first <= last {
+    let mut from = 3;
+    for kept in &plan.keep {
+        if from < *kept {
             // SAFETY: this process uses the descriptors of its plan, which lie outside of the
             // range, and those that it opens later; the parent's have no owner here.
-            unsafe { sys::close(first, last)? };
+            unsafe { sys::close(from, kept - 1)? };
         }
+        from = kept + 1;
     }
-    Ok(())
+    // SAFETY: as above.
+    unsafe { sys::close(from, u32::MAX) }
 }
 
 fn loopback() -> Result<(), Errno> {
@@ -270,13 +285,21 @@ fn root(plan: &mut Plan) -> Outcome<OwnedFd> {
     )
     .map_err(at(Step::Mounts))?;
     for (number, place) in plan.places.iter_mut().enumerate() {
+        if place.mount.is_some() {
+            continue;
+        }
         let mount = take(&place.source, place.device).map_err(at(Step::Input(number)))?;
-        place.mount = Some(ManuallyDrop::new(mount));
+        place.mount = Some(mount);
     }
     let new = memory(c"1048576", c"65536").map_err(at(Step::Mounts))?;
     attach(new.as_fd(), CWD, c"/").map_err(at(Step::Root))?;
     rustix::process::fchdir(&new).map_err(at(Step::Root))?;
     fill(plan).map_err(at(Step::Root))?;
+    if let Some(numbers) = &plan.process_numbers {
+        // Kernels before 6.14 number all processes of the machine together: they are counted from
+        // outside alone.
+        let _ = limit_process_numbers(numbers);
+    }
     rustix::mount::mount(
         c"proc",
         c"proc",
@@ -291,9 +314,23 @@ fn root(plan: &mut Plan) -> Outcome<OwnedFd> {
     let scratch = scratch(plan).map_err(at(Step::Scratch))?;
     sys::pivot_root(c".", c".").map_err(at(Step::Pivot))?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH).map_err(at(Step::Pivot))?;
-    sys::set_mount_attributes(new.as_fd(), sys::READ_ONLY | sys::NO_DEVICES, false)
+    sys::set_mount_attributes(new.as_fd(), sys::READ_ONLY | sys::NO_DEVICES, false, None)
         .map_err(at(Step::Pivot))?;
     Ok(scratch)
+}
+
+/// Lets no process of this namespace have a number from `numbers` on, so that there are not more.
+fn limit_process_numbers(numbers: &CStr) -> Result<(), Errno> {
+    let context = rustix::mount::fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_create(context.as_fd())?;
+    let processes = rustix::mount::fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&processes, c"sys/kernel/pid_max", flags, Mode::empty())?;
+    rustix::io::write(&file, numbers.to_bytes()).map(drop)
 }
 
 /// A copy of a mount, read-only, not yet anywhere.
@@ -307,7 +344,7 @@ fn take(source: &CStr, device: bool) -> Result<OwnedFd, Errno> {
     } else {
         sys::READ_ONLY | sys::NO_DEVICES
     };
-    sys::set_mount_attributes(mount.as_fd(), set, true)?;
+    sys::set_mount_attributes(mount.as_fd(), set, true, None)?;
     Ok(mount)
 }
 
@@ -465,6 +502,11 @@ fn command(plan: &Plan) -> (Step, Errno) {
     // Only now, because it forbids the call that made this process.
     if let Err(error) = sys::filter(&plan.filter) {
         return (Step::Privileges, error);
+    }
+    // Behind the rest of the machine, and behind the process that ends this one and all others: a
+    // thousand processes that only make each other would keep it from its turn.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        return (Step::Limits, error);
     }
     if let Err(error) = rustix::process::chdir(plan.folder.as_c_str()) {
         return (Step::Folder, error);

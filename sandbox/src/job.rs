@@ -46,7 +46,8 @@ pub struct Limits {
     pub space_bytes: u64,
     /// What it may print, in bytes.
     pub log_bytes: u64,
-    /// Processes and threads at once.
+    /// Processes and threads at once. The kernel allows a quarter more, so that a command which
+    /// passes this is seen and ended.
     pub processes: u64,
 }
 
@@ -57,7 +58,7 @@ impl Default for Limits {
             memory_bytes: 8 << 30,
             space_bytes: 8 << 30,
             log_bytes: 64 << 20,
-            processes: 4096,
+            processes: 1024,
         }
     }
 }

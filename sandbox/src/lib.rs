@@ -11,6 +11,7 @@
 //! | `/proc` | the command's own processes alone, read-only |
 //!
 //! The network has a loopback device and nothing else; the user is 1000, the host is called `nos`.
+//! To the machine that user is the caller, or somebody who owns nothing where the caller is root.
 //! Addresses of memory are not randomised. Nothing that the command starts outlives it.
 //!
 //! **What is not fixed**: the wall clock, the processor's model and the kernel's release are the
@@ -28,6 +29,7 @@ mod probe;
 mod run;
 mod spawn;
 mod sys;
+mod user;
 mod watch;
 
 pub use error::SandboxError;

@@ -157,7 +157,7 @@ impl Sandbox {
                 return Ok(Some(Ending::Over(Limit::Time)));
             }
             if looked.elapsed() >= LOOK_EVERY {
-                let usage = watch::usage(spawned.id);
+                let usage = watch::usage(spawned.id, self.limits.processes);
                 if usage.memory_bytes > self.limits.memory_bytes {
                     return Ok(Some(Ending::Over(Limit::Memory)));
                 }

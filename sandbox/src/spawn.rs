@@ -6,6 +6,7 @@ use crate::filter;
 use crate::job::Job;
 use crate::probe;
 use crate::sys::{self, Cloned, Texts};
+use crate::user::{self, INSIDE, User};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -18,9 +19,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-/// The user and group inside.
-const USER: u32 = 1000;
 
 /// Names of the root that the sandbox makes itself.
 const OWN: [&str; 5] = ["build", "dev", "out", "proc", "tmp"];
@@ -39,10 +37,14 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
 /// Bytes of the file system for each file that it may hold, so that empty files are limited too.
 const BYTES_PER_FILE: u64 = 8192;
 
+/// Numbers of processes that are not given a second time (`RESERVED_PIDS` of kernel/pid.c).
+const RESERVED_NUMBERS: u64 = 300;
+
 /// The file system that a command may write to. It is gone when this is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     folder: OwnedFd,
+    user: User,
 }
 
 impl Scratch {
@@ -53,6 +55,22 @@ impl Scratch {
     /// [`crate::Sandbox::run`] and after.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.folder.as_raw_fd()))
+    }
+
+    /// Calls `action`, which puts files into it, so that they belong to the command.
+    ///
+    /// # Errors
+    /// [`SandboxError::Setup`] where this process may not make files for the command's user.
+    pub fn fill<T: Send>(
+        &self,
+        action: impl FnOnce(PathBuf) -> T + Send,
+    ) -> Result<T, SandboxError> {
+        let path = self.path();
+        let done = self.user.making_files(|| action(path));
+        done.map_err(|error| SandboxError::Setup {
+            step: "filling its folders",
+            error: error.into(),
+        })
     }
 
     /// How many bytes are free in it.
@@ -96,6 +114,7 @@ pub(crate) fn spawn(job: &Job) -> Result<Spawned, SandboxError> {
         }
     };
     let (plan, sources) = plan(job, theirs, printed)?;
+    let user = plan.user;
     let flags = libc::CLONE_NEWUSER
         | libc::CLONE_NEWNS
         | libc::CLONE_NEWPID
@@ -111,7 +130,7 @@ pub(crate) fn spawn(job: &Job) -> Result<Spawned, SandboxError> {
     };
     drop(plan);
     let guard = KillOnDrop(Some(process));
-    map_user(id)?;
+    map_user(id, user)?;
     go_on(&ours).map_err(setup("talking to the sandbox"))?;
     let folder = match receive(&ours).map_err(setup("talking to the sandbox"))? {
         Some((Message::Ready, Some(folder))) => folder,
@@ -124,7 +143,7 @@ pub(crate) fn spawn(job: &Job) -> Result<Spawned, SandboxError> {
         process: process.ok_or(setup("starting its first process")(Errno::SRCH))?,
         control: ours,
         output,
-        scratch: Scratch { folder },
+        scratch: Scratch { folder, user },
     })
 }
 
@@ -202,19 +221,40 @@ pub(crate) fn receive(control: &OwnedFd) -> Result<Option<(Message, Option<Owned
     Ok(Some((Message::decode(bytes), descriptor)))
 }
 
-/// Makes this process's user and group 1000 inside, and lets nobody else in.
-fn map_user(id: i32) -> Result<(), SandboxError> {
+/// Makes the machine's user and group 1000 inside, and lets nobody else in.
+fn map_user(id: i32, user: User) -> Result<(), SandboxError> {
     let write = |file: &str, text: String| {
         std::fs::write(format!("/proc/{id}/{file}"), text).map_err(|error| {
             let number = error.raw_os_error().unwrap_or(libc::EPERM);
             probe::refused(Errno::from_raw_os_error(number))
         })
     };
-    let user = rustix::process::geteuid().as_raw();
-    let group = rustix::process::getegid().as_raw();
-    write("setgroups", "deny".into())?;
-    write("uid_map", format!("{USER} {user} 1"))?;
-    write("gid_map", format!("{USER} {group} 1"))
+    let (number, group) = user.ids();
+    if user == User::Caller {
+        // Else an ordinary user may not map a group.
+        write("setgroups", "deny".into())?;
+    }
+    write("uid_map", format!("{INSIDE} {number} 1"))?;
+    write("gid_map", format!("{INSIDE} {group} 1"))
+}
+
+/// Decides whose processes run inside; takes the inputs for them where that has to be done from here.
+fn choose_user(places: &mut [Place]) -> User {
+    if !rustix::process::geteuid().is_root() || !user::can_be_apart() {
+        return User::Caller;
+    }
+    let inputs = places.iter().filter(|place| !place.device);
+    let taken: Option<Vec<_>> = inputs
+        .map(|place| user::input_for_apart(&place.source))
+        .collect();
+    let Some(taken) = taken else {
+        return User::Caller;
+    };
+    let inputs = places.iter_mut().filter(|place| !place.device);
+    for (place, mount) in inputs.zip(taken) {
+        place.mount = Some(mount);
+    }
+    User::Apart
 }
 
 /// Everything that the child needs, in memory before it exists.
@@ -245,6 +285,7 @@ fn plan(
     let space = job.limits.space_bytes;
     let scratch_size = text(&space.to_string())?;
     let scratch_files = text(&(space / BYTES_PER_FILE).max(1024).to_string())?;
+    let most = ceiling(job.limits.processes);
     let mut environment = Vec::new();
     for (name, value) in &job.env {
         environment.push(text(&format!("{name}={value}"))?);
@@ -261,6 +302,24 @@ fn plan(
             mount: None,
         });
     }
+    let user = choose_user(&mut places);
+    if let Some(output) = &output {
+        user.own(output).map_err(|error| SandboxError::Setup {
+            step: "making a pipe",
+            error: error.into(),
+        })?;
+    }
+    let mounts = places.iter().filter_map(|place| place.mount.as_ref());
+    let descriptors = [&control].into_iter().chain(&output).chain(mounts);
+    let mut keep: Vec<u32> = descriptors
+        .map(|fd| fd.as_raw_fd().cast_unsigned())
+        .collect();
+    keep.sort_unstable();
+    // The kernel counts the processes of every user but root.
+    let process_numbers = match user == User::Caller && rustix::process::geteuid().is_root() {
+        true => Some(text(&most.saturating_add(RESERVED_NUMBERS).to_string())?),
+        false => None,
+    };
     let mut links = Vec::new();
     for (name, target) in layout.links {
         links.push((text(&name)?, path_text(&target)?));
@@ -270,6 +329,8 @@ fn plan(
     let plan = Plan {
         control,
         output,
+        user,
+        keep,
         places,
         folders: folders.collect::<Result<_, _>>()?,
         files: files.collect::<Result<_, _>>()?,
@@ -281,12 +342,19 @@ fn plan(
         environment: Texts::new(environment),
         folder: text(&job.folder)?,
         memory_bytes: job.limits.memory_bytes,
-        processes: job.limits.processes,
+        processes: most,
+        process_numbers,
         processors: processors(job.cores),
         filter: filter::program(),
         interactive: job.interactive,
     };
     Ok((plan, sources))
+}
+
+/// How many processes the kernel allows a command that may have `processes`: some more, so that one
+/// which passes its limit is seen to and ended, instead of living on with what fails in it.
+fn ceiling(processes: u64) -> u64 {
+    processes.saturating_add(processes / 4).saturating_add(16)
 }
 
 /// The processors that a command may use.

@@ -83,6 +83,35 @@ pub(crate) fn exit(status: c_int) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Waits to be killed.
+pub(crate) fn wait_for_the_end() -> ! {
+    loop {
+        // SAFETY: takes nothing.
+        unsafe { libc::pause() };
+    }
+}
+
+/// Lets the files that this thread makes from now on belong to others. It keeps its capabilities,
+/// those for reading and writing anything among them.
+pub(crate) fn make_files_for(user: u32, group: u32) -> Result<(), Errno> {
+    // SAFETY: both take a number, and concern the calling thread alone.
+    unsafe {
+        libc::setfsgid(group);
+        libc::setfsuid(user);
+    }
+    // The kernel has taken those away that concern files.
+    let mut capabilities = rustix::thread::capabilities(None)?;
+    capabilities.effective = capabilities.permitted;
+    rustix::thread::set_capabilities(None, capabilities)?;
+    // They tell the value before, whether they worked or not.
+    // SAFETY: as above; this number is no user, so that nothing changes.
+    let now = unsafe { (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX)) };
+    match now == (user.cast_signed(), group.cast_signed()) {
+        true => Ok(()),
+        false => Err(Errno::PERM),
+    }
+}
+
 /// A list of texts as `execve` takes it.
 pub(crate) struct Texts {
     _texts: Vec<CString>,
@@ -114,18 +143,24 @@ pub(crate) fn execute(program: &CStr, arguments: &Texts, environment: &Texts) ->
     last()
 }
 
-/// Changes the attributes of a mount, and with `below` of all mounts below it.
+/// Changes the attributes of a mount, and with `below` of all mounts below it. Files of the mount
+/// belong to the users of `namespace` that have the numbers which the file system gives.
 pub(crate) fn set_mount_attributes(
     mount: BorrowedFd<'_>,
     set: u64,
     below: bool,
+    namespace: Option<BorrowedFd<'_>>,
 ) -> Result<(), Errno> {
-    let attributes = MountAttributes {
+    let mut attributes = MountAttributes {
         set,
         clear: 0,
         propagation: 0,
         user_namespace: 0,
     };
+    if let Some(namespace) = namespace {
+        attributes.set |= libc::MOUNT_ATTR_IDMAP;
+        attributes.user_namespace = u64::from(namespace.as_raw_fd().cast_unsigned());
+    }
     let flags = libc::AT_EMPTY_PATH | if below { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is empty and ends with a NUL; the structure has the size given.
     checked(unsafe {

@@ -3,9 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-/// Processes looked at before counting is given up: more are too many in any case.
-const MOST: u64 = 100_000;
-
 /// What all processes of a sandbox take together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
@@ -15,9 +12,10 @@ pub(crate) struct Usage {
     pub(crate) threads: u64,
 }
 
-/// Counts the process `id` and all that descend from it. Processes that end meanwhile are not
-/// counted; a kernel that does not tell children gives nothing.
-pub(crate) fn usage(id: i32) -> Usage {
+/// Counts the process `id` and all that descend from it, and stops where there are more than
+/// `most`: where processes are made without end, a count to the end would never come. Processes
+/// that end meanwhile are not counted; a kernel that does not tell children gives nothing.
+pub(crate) fn usage(id: i32, most: u64) -> Usage {
     let mut usage = Usage::default();
     let mut open = vec![id];
     while let Some(id) = open.pop() {
@@ -28,7 +26,7 @@ pub(crate) fn usage(id: i32) -> Usage {
         usage.memory_bytes +=
             number(&status, "RssAnon:") * 1024 + number(&status, "VmSwap:") * 1024;
         usage.threads += number(&status, "Threads:").max(1);
-        if usage.threads > MOST {
+        if usage.threads > most {
             return usage;
         }
         let Ok(tasks) = fs::read_dir(Path::new(&folder).join("task")) else {

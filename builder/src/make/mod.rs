@@ -12,13 +12,13 @@ use crate::compose::output_tree;
 use crate::error::BuildError;
 use crate::realise::Builder;
 use log::Log;
-use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox, Scratch};
+use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox};
 pub use nos_sandbox::{SandboxError, probe};
 use nos_store::{ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is run, over which inputs. All of it but the limits is part of the action's key.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -151,7 +151,8 @@ fn stand(
         interactive,
     };
     let sandbox = Sandbox::new(&job)?;
-    fill(builder, recipe, sandbox.scratch()?, &copied)?;
+    let scratch = sandbox.scratch()?;
+    scratch.fill(|folder| fill(builder, recipe, &folder.join("build"), &copied))??;
     Ok(sandbox)
 }
 
@@ -186,14 +187,13 @@ fn place_inputs(
     Ok((root, seen, copied))
 }
 
-/// Writes what a build finds in its own folders.
+/// Writes what a build finds in its folder `build`.
 fn fill(
     builder: &Builder<'_>,
     recipe: &Recipe,
-    scratch: &Scratch,
+    build: &Path,
     copied: &[(String, Digest)],
 ) -> Result<(), BuildError> {
-    let build = scratch.path().join("build");
     let full = |path: &str, error: io::Error| match error.kind() {
         io::ErrorKind::StorageFull => BuildError::NoSpace {
             name: recipe.name.clone(),
