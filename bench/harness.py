@@ -22,6 +22,13 @@ HELLO = ROOT / "examples" / "hello"
 TINY = ROOT / "examples" / "tiny"
 KIB, MIB = 1 << 10, 1 << 20
 
+MEMINFO = """#!{busybox} sh
+printf 'Content-Type: text/plain\\r\\n\\r\\n'
+exec {busybox} cat /proc/meminfo
+"""
+# How long a system is left alone before its memory is read, in seconds.
+SETTLE = 5.0
+
 # Debian packages that hold the ordinary tools of a hand-made image.
 TOOLS = {
     "cpio": "cpio",
@@ -100,6 +107,29 @@ class Nos:
     def object(self, digest):
         """Where the store keeps the object of this SHA-256."""
         return self.store / "objects" / digest[:2] / digest[2:]
+
+    def seconds(self, *words):
+        """Seconds of one command that is used, from the start of its process to its end."""
+        command = self.command("--quiet", "--offline", *words)
+        null = [(os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0)]
+        began = time.monotonic()
+        pid = os.posix_spawn(command[0], command, os.environ, file_actions=null)
+        _, status = os.waitpid(pid, 0)
+        seconds = time.monotonic() - began
+        if status != 0:
+            sys.exit(f"{' '.join(command)} failed")
+        return seconds
+
+    def fresh(self, packages, folder):
+        """A new store in this folder that holds nothing but these packages: objects are named by
+        their content, so copying the files that nos.lock names is all it takes."""
+        nos = Nos(self.program, folder)
+        nos("store", "ls")
+        for package in packages:
+            place = nos.object(package.parent.name + package.name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(package, place)
+        return nos
 
     def packages(self, spec):
         """The packages that a spec's lock pins and the store holds: name → .deb file."""
@@ -205,6 +235,20 @@ class Machine:
                     return body.decode()
         sys.exit(f"no answer for {path}; the console is in {self.console}")
 
+    def memory_at_rest(self, limit=120.0):
+        """MiB, some seconds after the first answer, as the script of `with_meminfo` tells them:
+        what `free` calls used (MemTotal - MemFree - Buffers - Cached - SReclaimable; so do busybox
+        and procps 3), and what is not available (MemTotal - MemAvailable; so does procps 4), which
+        also counts the kernel's reserves and the files of an initramfs."""
+        if self.first_answer(limit) is None:
+            sys.exit(f"no answer; the console is in {self.console}")
+        time.sleep(SETTLE)
+        text = self.get("/cgi-bin/meminfo")
+        kib = {key: int(value) for key, value in re.findall(r"(\w+): +(\d+) kB", text)}
+        cached = kib["Buffers"] + kib["Cached"] + kib["SReclaimable"]
+        used = kib["MemTotal"] - kib["MemFree"] - cached
+        return used / KIB, (kib["MemTotal"] - kib["MemAvailable"]) / KIB
+
     def instructions(self):
         """How many instructions the guest has run; only with `-icount`."""
         if not self.counts:
@@ -219,6 +263,14 @@ class Machine:
                 while "return" not in (reply := json.loads(lines.readline())):
                     pass
             return reply["return"]["icount"]
+
+
+def with_meminfo(site, busybox="/usr/bin/busybox"):
+    """Adds a CGI script to a site that tells what the machine's memory is used for."""
+    script = site / "cgi-bin/meminfo"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(MEMINFO.format(busybox=busybox))
+    script.chmod(0o755)
 
 
 def machine_acceleration(extra):
@@ -296,6 +348,15 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def mirror():
+    """The Debian mirror of this machine."""
+    named = os.environ.get("NOS_DEBIAN_MIRROR")
+    if named:
+        return named
+    listed = run(["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"])
+    return next(line for line in listed.splitlines() if "security" not in line)
+
+
 class Figures:
     """Values of one measure."""
 
@@ -308,6 +369,10 @@ class Figures:
         low, high = min(self.values), max(self.values)
         return (f"{self.median:.{digits}f} {unit} "
                 f"({low:.{digits}f}–{high:.{digits}f}, n={len(self.values)})")
+
+    def scaled(self, scale):
+        """The same in another unit."""
+        return Figures(value * scale for value in self.values)
 
 
 def about_machine():
