@@ -392,7 +392,7 @@ impl Session<'_> {
         Ok(sizes)
     }
 
-    /// Copies what `from` holds of pinned packages, files and crates, so that a second store needs
+    /// Copies what `from` holds of pinned packages, files, commits and crates, so that a second store needs
     /// no network. What they are is fixed by digests, so nothing is lost to a comparison.
     ///
     /// # Errors
@@ -417,7 +417,9 @@ impl Session<'_> {
                         self.store.add_file(from.object_path(&digest))?;
                     }
                 }
-                (Work::Fetch(_) | Work::Crates, Some(done)) => self.borrow(from, done)?,
+                (Work::Fetch(_) | Work::Git(..) | Work::Crates, Some(done)) => {
+                    self.borrow(from, done)?
+                }
                 _ => {}
             }
         }

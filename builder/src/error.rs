@@ -82,6 +82,9 @@ pub enum BuildError {
         /// What each address said, and what to do.
         reason: String,
     },
+    /// A commit of a git repository could not be had.
+    #[error(transparent)]
+    Git(#[from] crate::git::GitError),
     /// A Rust package that cannot be built.
     #[error("{reason}")]
     Cargo {

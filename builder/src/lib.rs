@@ -18,6 +18,7 @@ pub mod elf;
 mod error;
 pub mod events;
 mod fetch;
+mod git;
 pub mod hardware;
 mod image;
 pub mod ingredients;
@@ -33,10 +34,13 @@ pub mod roots;
 pub mod schedule;
 mod sources;
 mod system;
+#[cfg(test)]
+mod testing;
 mod times;
 pub mod tools;
 pub mod trim;
 pub mod work;
 
 pub use error::BuildError;
+pub use git::GitError;
 pub use system::{BuiltSystem, SYSTEM_VERSION};

@@ -6,7 +6,7 @@
 
 mod builds;
 
-pub use builds::build_group;
+pub use builds::{build_group, wanted_commits};
 
 use crate::kernel::Feature;
 use crate::kernel::minimal::{self, Configuration};
@@ -82,9 +82,11 @@ pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>
 /// # Errors
 /// As [`wanted_groups`].
 pub fn lock_is_current(systems: &[System], lock: &Lock) -> Result<bool, PlanError> {
-    Ok(wanted_groups(systems)?
-        .iter()
-        .all(|(group, wants)| lock.groups.get(group).is_some_and(|g| &g.wants == wants)))
+    let commits = wanted_commits(systems);
+    Ok(commits.keys().all(|name| lock.commits.contains_key(name))
+        && wanted_groups(systems)?
+            .iter()
+            .all(|(group, wants)| lock.groups.get(group).is_some_and(|g| &g.wants == wants)))
 }
 
 /// Drops what a lock pins only for maintainer scripts, which are never run: of the boot loader's
@@ -208,6 +210,12 @@ pub enum PlanError {
         group: String,
         /// Package.
         package: String,
+    },
+    /// The lock lacks a commit.
+    #[error("nos.lock does not pin commit {commit}; run `nos lock` and commit the result")]
+    CommitNotLocked {
+        /// The commit.
+        commit: String,
     },
     /// One image name, two contents.
     #[error(

@@ -8,8 +8,8 @@ use crate::realise::Builder;
 use crate::schedule::Cost;
 use crate::system::SYSTEM_VERSION;
 use nos_manifest::{MANIFEST_VERSION, SystemManifest};
-use nos_specs::lock::LockedPackage;
-use nos_specs::system::{DiskLayout, Fetch, VirtualMachine};
+use nos_specs::lock::{LockedCommit, LockedPackage};
+use nos_specs::system::{DiskLayout, Fetch, Git, VirtualMachine};
 use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 
@@ -56,6 +56,9 @@ pub enum Work {
     Compose(Box<Compose>),
     /// A file from the network. No inputs. Output `file`. Its digest alone is its key.
     Fetch(Fetch),
+    /// The files of a commit. No inputs. Output `tree`. Which commit and which files is its key, where
+    /// it is from is not.
+    Git(Git, LockedCommit),
     /// An archive becomes a tree. Input: the file. Output `tree`.
     Archive {
         /// Its name.
@@ -193,6 +196,11 @@ impl Work {
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
             }
+            Work::Git(wanted, pin) => {
+                let digest = crate::git::digest_of(wanted, pin)?;
+                let key = KeyBuilder::new("nos.git").text("commit", &wanted.pin_name());
+                return Ok(Some(key.digest("tree", &digest).finish()));
+            }
             Work::Fetch(wanted) => {
                 let digest = crate::fetch::digest_of(wanted)?;
                 return Ok(Some(
@@ -239,6 +247,8 @@ impl Work {
         let memory_mib = match self {
             // Decompressors of packages keep windows of up to 64 MiB.
             Work::Unpack { .. } | Work::Archive { .. } | Work::Crates | Work::Oci { .. } => 96,
+            // Objects that deltas stand on.
+            Work::Git(..) => 256,
             Work::Source(_)
             | Work::Fetch(_)
             | Work::CargoLock
@@ -285,6 +295,7 @@ impl Work {
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
             Work::Fetch(wanted) => crate::fetch::fetch(builder, wanted),
+            Work::Git(wanted, pin) => crate::git::fetch(builder, wanted, pin),
             Work::Archive { name } => crate::fetch::archive(builder, name, inputs),
             Work::CargoLock => crate::cargo::lock_file(builder, inputs),
             Work::Crates => crate::cargo::crates(builder, inputs),

@@ -4,6 +4,7 @@
 //! is a few changed lines. [`Lock::parse`] takes nothing on trust: a lock that was merged badly or
 //! edited by hand is refused with the place of the mistake before anything is fetched by it.
 
+use crate::system::WITHOUT_SUBMODULES;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -24,6 +25,18 @@ pub struct Lock {
     /// Pinned packages, by `name` (one version each across the lock).
     #[serde(default)]
     pub packages: BTreeMap<String, LockedPackage>,
+    /// Commits of git repositories, by [`crate::system::Git::pin_name`]. Git names them by SHA-1; what is
+    /// built is what has this digest.
+    #[serde(default)]
+    pub commits: BTreeMap<String, LockedCommit>,
+}
+
+/// The files of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedCommit {
+    /// SHA-256 of the canonical listing of its files, lower-case hex.
+    pub tree: String,
 }
 
 /// Version of the lock format this program writes.
@@ -174,6 +187,13 @@ impl Lock {
                 return invalid(at("packages"), format!("{missing:?} is not pinned"));
             }
         }
+        for (name, commit) in &self.commits {
+            let id = name.strip_suffix(WITHOUT_SUBMODULES).unwrap_or(name);
+            if id.len() != 40 || !is_hexadecimal(id) {
+                return invalid(format!("commits.{name:?}"), "not the name of a commit");
+            }
+            sha256(format!("commits.{}.tree", key(name)), &commit.tree)?;
+        }
         self.packages
             .iter()
             .try_for_each(|(name, package)| package.validate(name))
@@ -201,6 +221,10 @@ impl Lock {
             let _ = writeln!(out, "path = {}", quoted(&package.path));
             let _ = writeln!(out, "size = {}", package.size);
             let _ = writeln!(out, "sha256 = {}", quoted(&package.sha256));
+        }
+        for (name, commit) in &self.commits {
+            let _ = writeln!(out, "\n[commits.{}]", key(name));
+            let _ = writeln!(out, "tree = {}", quoted(&commit.tree));
         }
         out
     }
@@ -283,8 +307,12 @@ fn is_date(text: &str) -> bool {
         })
 }
 
+fn is_hexadecimal(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 fn sha256(place: String, text: &str) -> Result<(), LockError> {
-    if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+    if text.len() == 64 && is_hexadecimal(text) {
         return Ok(());
     }
     invalid(place, "not a SHA-256 of 64 lower-case hexadecimal digits")

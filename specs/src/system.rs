@@ -190,7 +190,36 @@ pub enum BuildSource {
     },
     /// An archive from the network.
     Fetch(Fetch),
+    /// A commit of a git repository.
+    Git(Git),
 }
+
+/// A commit of a git repository, with the files that it names.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Git {
+    /// Address of the repository.
+    pub url: String,
+    /// Other places, in the order in which they are asked.
+    pub mirrors: Vec<String>,
+    /// Name of the commit, 40 hexadecimal digits.
+    pub commit: String,
+    /// Whether the files of its submodules are among them.
+    pub submodules: bool,
+}
+
+impl Git {
+    /// What the lock calls its files: two commits of one name differ in them only where their
+    /// submodules are left out.
+    pub fn pin_name(&self) -> String {
+        match self.submodules {
+            true => self.commit.clone(),
+            false => format!("{}{WITHOUT_SUBMODULES}", self.commit),
+        }
+    }
+}
+
+/// Behind the commit in a pin's name where submodules are left out.
+pub(crate) const WITHOUT_SUBMODULES: &str = " without submodules";
 
 /// A file from the network.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use expect_test::{Expect, expect};
-use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedPackage, SuitePin};
+use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedCommit, LockedPackage, SuitePin};
 use proptest::prelude::*;
 
 fn lock() -> Lock {
@@ -35,6 +35,16 @@ fn lock() -> Lock {
         .into(),
         packages: ["libc6", "nginx", "libstdc++6"]
             .map(|n| (n.to_owned(), package(n)))
+            .into(),
+        commits: ["", " without submodules"]
+            .map(|n| {
+                (
+                    format!("{}{n}", "a1".repeat(20)),
+                    LockedCommit {
+                        tree: sha256.clone(),
+                    },
+                )
+            })
             .into(),
     }
 }
@@ -69,6 +79,14 @@ fn the_text_is_canonical_and_reads_back() {
         sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     "#]]
     .assert_eq(text.split("\n[packages.\"libstdc++6\"]").next().unwrap());
+    expect![[r#"
+        [commits.a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1]
+        tree = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+        [commits."a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 without submodules"]
+        tree = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    "#]]
+    .assert_eq(&text[text.find("[commits").unwrap()..]);
 }
 
 /// The message for the lock's text with `from` replaced by `to`.
@@ -133,6 +151,20 @@ fn a_lock_that_nos_lock_never_writes_is_refused_with_its_place() {
         "pool/main/libc6.deb",
         "pool/main/libc6.deb?x",
         expect!["packages.libc6.path: not the path of a .deb file"],
+    );
+    wrong(
+        "[commits.a1",
+        "[commits.X1",
+        expect![[
+            r#"commits."X1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1": not the name of a commit"#
+        ]],
+    );
+    wrong(
+        "tree = \"01",
+        "tree = \"1",
+        expect![
+            "commits.a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1.tree: not a SHA-256 of 64 lower-case hexadecimal digits"
+        ],
     );
     wrong(
         "sha256 = \"01",

@@ -73,6 +73,11 @@ fn part(name: &str, component: &Component) -> Value {
             part["hashes"] = sha256(digest);
             part["externalReferences"] = json!([{ "type": "distribution", "url": url }]);
         }
+        Component::Commit { url, commit } => {
+            part["type"] = json!("library");
+            part["version"] = json!(commit);
+            part["externalReferences"] = json!([{ "type": "vcs", "url": url }]);
+        }
         Component::Local { .. } => part["type"] = json!("file"),
     }
     part

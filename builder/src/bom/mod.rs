@@ -86,6 +86,13 @@ pub enum Component {
         /// Its SHA-256, 64 hexadecimal digits.
         sha256: String,
     },
+    /// A commit of a git repository.
+    Commit {
+        /// Where the repository is.
+        url: String,
+        /// Name of the commit.
+        commit: String,
+    },
     /// A file, folder or text of the spec. What is in it is known once it has been read, so an
     /// inventory names it without a digest; [`provenance`] has the digest.
     Local {
@@ -171,6 +178,13 @@ fn component(plan: &Plan, ActionId(index): ActionId) -> Option<(String, Componen
                 sha256: fetch.sha256.clone(),
             };
             Some((fetch.url.clone(), component))
+        }
+        Work::Git(git, _) => {
+            let component = Component::Commit {
+                url: git.url.clone(),
+                commit: git.commit.clone(),
+            };
+            Some((format!("{}@{}", git.url, git.commit), component))
         }
         Work::Source(_) => {
             let label = action.label.clone();

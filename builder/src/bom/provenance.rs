@@ -44,6 +44,10 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
                 "uri": url,
                 "digest": { "sha256": sha256 },
             })),
+            Component::Commit { url, commit } => dependencies.push(json!({
+                "uri": format!("git+{url}@{commit}"),
+                "digest": { "gitCommit": commit },
+            })),
             Component::Local { .. } => {}
         }
     }

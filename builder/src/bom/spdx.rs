@@ -90,6 +90,11 @@ fn package(name: &str, component: &Component) -> Value {
             package["checksums"] = sha256(digest);
             package["primaryPackagePurpose"] = json!("SOURCE");
         }
+        Component::Commit { url, commit } => {
+            package["downloadLocation"] = json!(format!("git+{url}@{commit}"));
+            package["versionInfo"] = json!(commit);
+            package["primaryPackagePurpose"] = json!("SOURCE");
+        }
         Component::Local { .. } => package["primaryPackagePurpose"] = json!("SOURCE"),
     }
     package

@@ -150,6 +150,7 @@ pub fn lock(
         suites: BTreeMap::new(),
         groups: resolved.groups,
         packages: resolved.kept,
+        commits: BTreeMap::new(),
     };
     for (name, id) in resolved.chosen {
         new.packages.insert(name, pin(index.record(id), &suites));

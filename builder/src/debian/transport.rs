@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use ureq::ResponseExt;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -72,7 +73,31 @@ pub(crate) struct Incoming {
     pub(crate) address: String,
     /// Offset of the first byte that comes: what was asked for, or 0 from servers that cannot.
     pub(crate) offset: u64,
+    /// How many bytes come, where the server says so.
+    pub(crate) length: Option<u64>,
     /// The bytes.
+    pub(crate) reader: Box<dyn Read + Send>,
+}
+
+/// A question that is more than the name of a file.
+pub(crate) struct Question<'a> {
+    /// Full address.
+    pub(crate) address: &'a str,
+    /// Headers besides those that every question has.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// What is sent along; redirections are not followed then.
+    pub(crate) body: Option<&'a [u8]>,
+}
+
+/// What a server says to a [`Question`], whatever its status.
+pub(crate) struct Answer {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// The address that answered, after redirections.
+    pub(crate) address: String,
+    /// Kind of the content, without parameters.
+    pub(crate) content_type: String,
+    /// The content.
     pub(crate) reader: Box<dyn Read + Send>,
 }
 
@@ -85,14 +110,19 @@ impl Transport {
     /// For `connections` files at once: each keeps its connection, so that names are looked up
     /// and secrets agreed on once and not for every file.
     pub(crate) fn new(connections: usize) -> Self {
+        Self::with_patience(connections, READ_TIMEOUT)
+    }
+
+    /// The same with another longest silence within an answer.
+    pub(crate) fn with_patience(connections: usize, silence: Duration) -> Self {
         // The proxy comes from the environment, as ureq reads it. Redirects are followed within
         // HTTP only: no other scheme is compiled in.
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_resolve(Some(CONNECT_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(READ_TIMEOUT))
-            .timeout_per_read(Some(READ_TIMEOUT))
+            .timeout_recv_response(Some(silence))
+            .timeout_per_read(Some(silence))
             .max_redirects(5)
             .max_idle_connections(2 * connections)
             .max_idle_connections_per_host(connections)
@@ -135,19 +165,7 @@ impl Transport {
         }
         let response = match request.call() {
             Ok(response) => response,
-            Err(error) => {
-                let reason = error.to_string();
-                return Err(match error {
-                    ureq::Error::BadUri(_)
-                    | ureq::Error::Http(_)
-                    | ureq::Error::RedirectFailed
-                    | ureq::Error::TooManyRedirects
-                    | ureq::Error::InvalidProxyUrl
-                    | ureq::Error::Tls(_)
-                    | ureq::Error::Rustls(_) => TransportError::Unusable { address, reason },
-                    _ => TransportError::Unreachable { address, reason },
-                });
-            }
+            Err(error) => return Err(no_answer(address, &error)),
         };
         let status = response.status().as_u16();
         let offset = match status {
@@ -166,11 +184,61 @@ impl Transport {
             404 | 410 => return Err(TransportError::NotFound { address }),
             status => return Err(TransportError::Status { address, status }),
         };
+        let length = response.body().content_length();
         let body = response.into_body().into_with_config().limit(u64::MAX);
         Ok(Incoming {
             address,
             offset,
+            length,
             reader: Box::new(body.reader()),
+        })
+    }
+
+    /// Asks, and gives the answer whatever it is.
+    ///
+    /// # Errors
+    /// [`TransportError::Unreachable`] and [`TransportError::Unusable`].
+    pub(crate) fn ask(&self, question: &Question<'_>) -> Result<Answer, TransportError> {
+        let address = question.address;
+        let answer = match question.body {
+            None => {
+                let request = self.agent.get(address);
+                let headers = question.headers.iter();
+                let request = headers.fold(request, |r, (name, value)| r.header(*name, *value));
+                request.call()
+            }
+            Some(body) => {
+                let request = self.agent.post(address);
+                let headers = question.headers.iter();
+                let request = headers.fold(request, |r, (name, value)| r.header(*name, *value));
+                request.config().max_redirects(0).build().send(body)
+            }
+        };
+        let answer = answer.map_err(|error| no_answer(address.to_owned(), &error))?;
+        let header = |name| {
+            let value = answer
+                .headers()
+                .get(name)
+                .and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let content_type = header("content-type");
+        Ok(Answer {
+            status: answer.status().as_u16(),
+            address: answer.get_uri().to_string(),
+            content_type: content_type
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .into(),
+            reader: Box::new(
+                answer
+                    .into_body()
+                    .into_with_config()
+                    .limit(u64::MAX)
+                    .reader(),
+            ),
         })
     }
 
@@ -195,6 +263,21 @@ impl Transport {
                 reason: error.to_string(),
             }),
         }
+    }
+}
+
+/// What it means that there is no answer.
+fn no_answer(address: String, error: &ureq::Error) -> TransportError {
+    let reason = error.to_string();
+    match error {
+        ureq::Error::BadUri(_)
+        | ureq::Error::Http(_)
+        | ureq::Error::RedirectFailed
+        | ureq::Error::TooManyRedirects
+        | ureq::Error::InvalidProxyUrl
+        | ureq::Error::Tls(_)
+        | ureq::Error::Rustls(_) => TransportError::Unusable { address, reason },
+        _ => TransportError::Unreachable { address, reason },
     }
 }
 
@@ -281,6 +364,7 @@ fn open_local(path: &Path, offset: u64) -> Result<Incoming, TransportError> {
     Ok(Incoming {
         address,
         offset,
+        length: Some(length - offset),
         reader: Box::new(file),
     })
 }

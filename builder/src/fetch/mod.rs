@@ -3,6 +3,9 @@
 //! The digest decides what a file is; where it came from is part of no key. What was fetched half
 //! stays in the store and is gone on with.
 
+#[cfg(test)]
+mod tests;
+
 use crate::compose::output_object;
 use crate::debian::{Base, Retry, Transport, TransportError};
 use crate::error::BuildError;
@@ -89,8 +92,15 @@ pub(crate) fn file(
                     partial.discard()?;
                     return Ok(blob);
                 }
+                let resumed = partial.resume_offset() > 0;
                 attempt(builder, transport, name, address, &mut partial)?;
-                Ok(partial.finish(None)?)
+                partial
+                    .finish(None)
+                    .map_err(|error| match Trouble::from(error) {
+                        // Half of it may be of another file: of an earlier one, or of another mirror's.
+                        Trouble::Other(_) if resumed => Trouble::Halves,
+                        trouble => trouble,
+                    })
             },
             Trouble::is_passing,
             |number, trouble| {
@@ -115,6 +125,8 @@ enum Trouble {
     Transport(TransportError),
     /// The whole file, and another one.
     Other(StoreError),
+    /// What was there and what came are not one file; all of it was thrown away.
+    Halves,
     Store(Box<BuildError>),
 }
 
@@ -135,13 +147,18 @@ impl From<TransportError> for Trouble {
 
 impl Trouble {
     fn is_passing(&self) -> bool {
-        matches!(self, Trouble::Transport(error) if error.is_passing())
+        match self {
+            Trouble::Transport(error) => error.is_passing(),
+            Trouble::Halves => true,
+            Trouble::Other(_) | Trouble::Store(_) => false,
+        }
     }
 
     fn reason(&self) -> String {
         match self {
             Trouble::Transport(error) => error.to_string(),
             Trouble::Other(error) => error.to_string(),
+            Trouble::Halves => "what was fetched before does not fit what came now".into(),
             Trouble::Store(error) => error.to_string(),
         }
     }
@@ -163,6 +180,18 @@ fn attempt(
     if incoming.offset != partial.resume_offset() {
         partial.restart()?;
     }
+    let total = incoming
+        .length
+        .map(|length| length.saturating_add(partial.resume_offset()));
+    let too_large = || {
+        Trouble::Transport(TransportError::TooLarge {
+            address: address.to_owned(),
+            limit: MAX_FILE_BYTES,
+        })
+    };
+    if total.is_some_and(|total| total > MAX_FILE_BYTES) {
+        return Err(too_large());
+    }
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         let read = match incoming.reader.read(&mut buffer) {
@@ -177,16 +206,13 @@ fn attempt(
         }
         if partial.resume_offset() + read as u64 > MAX_FILE_BYTES {
             partial.restart()?;
-            return Err(Trouble::Transport(TransportError::TooLarge {
-                address: address.to_owned(),
-                limit: MAX_FILE_BYTES,
-            }));
+            return Err(too_large());
         }
         partial.push(buffer.get(..read).unwrap_or_default())?;
         builder.observer.event(Event::Download {
             name,
             done: partial.resume_offset(),
-            total: None,
+            total,
         });
     }
 }
@@ -225,6 +251,7 @@ pub(crate) fn unpack(store: &Store, name: &str, blob: &Blob) -> Result<Tree<Blob
     start.take(6).read_to_end(&mut head).map_err(trouble)?;
     let kind = match head.as_slice() {
         [0x1f, 0x8b, ..] => "archive.tar.gz",
+        [b'B', b'Z', b'h', ..] => "archive.tar.bz2",
         [0xfd, b'7', b'z', b'X', b'Z', 0] => "archive.tar.xz",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "archive.tar.zst",
         _ => "archive.tar",

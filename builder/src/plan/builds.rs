@@ -4,7 +4,7 @@ use super::{ActionId, Plan, PlanError, Planner, sorted};
 use crate::cargo;
 use crate::make::{self, Place};
 use crate::work::{Origin, Work};
-use nos_specs::system::{Build, BuildSource, Cargo, System, Using};
+use nos_specs::system::{Build, BuildSource, Cargo, Git, System, Using};
 use std::collections::BTreeMap;
 
 /// Lock group of the tools of one build.
@@ -48,6 +48,16 @@ pub(super) fn wanted(
     Ok(())
 }
 
+/// The commits that the builds of `systems` are made from, by the name of their pin.
+pub fn wanted_commits(systems: &[System]) -> BTreeMap<String, Git> {
+    let builds = systems.iter().flat_map(|system| system.builds.values());
+    let commits = builds.filter_map(|build| match &build.source {
+        Some(BuildSource::Git(git)) => Some((git.pin_name(), git.clone())),
+        _ => None,
+    });
+    commits.collect()
+}
+
 impl Planner<'_> {
     /// The actions of one build; its result is the last one's tree. Builds that it needs come
     /// first.
@@ -59,10 +69,10 @@ impl Planner<'_> {
             return Err(PlanError::NoBuild { build: name.into() });
         };
         let tools = self.tools(&build_group(name), &tools_of(build))?;
-        let source = build
-            .source
-            .as_ref()
-            .map(|source| self.build_source(source));
+        let source = match &build.source {
+            Some(source) => Some(self.build_source(source)?),
+            None => None,
+        };
         let mut needs = Vec::new();
         for need in &build.needs {
             needs.push((need.clone(), self.build(system, need)?));
@@ -147,8 +157,8 @@ impl Planner<'_> {
         [source, crates, dependencies]
     }
 
-    fn build_source(&mut self, source: &BuildSource) -> ActionId {
-        match source {
+    fn build_source(&mut self, source: &BuildSource) -> Result<ActionId, PlanError> {
+        Ok(match source {
             BuildSource::Folder { path } => self.plan.push(
                 format!("folder {path}"),
                 Vec::new(),
@@ -164,6 +174,18 @@ impl Planner<'_> {
                 let label = format!("unpack {name}");
                 self.plan.push(label, vec![fetched], Work::Archive { name })
             }
-        }
+            BuildSource::Git(git) => {
+                let pin = self.lock.commits.get(&git.pin_name());
+                let pin = pin.ok_or_else(|| PlanError::CommitNotLocked {
+                    commit: git.pin_name(),
+                })?;
+                let name = git.url.trim_end_matches('/').rsplit('/').next();
+                let name = name.unwrap_or_default().trim_end_matches(".git");
+                let short = git.commit.get(..12).unwrap_or(&git.commit);
+                let work = Work::Git(git.clone(), pin.clone());
+                self.plan
+                    .push(format!("commit {name} {short}"), Vec::new(), work)
+            }
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! `nos lock` and `nos update`; and the lock that every building verb needs.
 
+use super::build::session;
 use super::{Outcome, check};
 use crate::args::{SpecArgs, UpdateArgs};
 use crate::context::Context;
@@ -201,6 +202,9 @@ fn resolve(
     let (mut new, _) = debian::lock(&archive.environment(), &request, old, mode)
         .map_err(|error| check::explained(context, project, error.into()))?;
     plan::drop_unused(&mut new);
+    new.commits = session(context, store, project)
+        .pin_commits(systems, old)
+        .map_err(|error| check::explained(context, project, error))?;
     let changes = Changes::between(old, &new);
     Ok((new, changes))
 }

@@ -44,6 +44,7 @@ impl<'a> Bounded<'a> {
         let inner: Box<dyn Read + 'a> = match name.split_once(".tar") {
             Some((_, "")) => Box::new(member),
             Some((_, ".gz")) => Box::new(flate2::read::MultiGzDecoder::new(member)),
+            Some((_, ".bz2")) => Box::new(bzip2::read::MultiBzDecoder::new(member)),
             Some((_, ".xz")) => {
                 let flags = liblzma::stream::CONCATENATED;
                 let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY_BYTES, flags);

@@ -104,7 +104,7 @@ pub fn unpack<C, E: Into<Box<dyn Error + Send + Sync>>>(
 }
 
 /// Unpacks a tar archive that stands by itself. Its name says how it is compressed: it ends in
-/// `.tar`, `.tar.gz`, `.tar.xz` or `.tar.zst`. All else is as for [`unpack`].
+/// `.tar`, `.tar.gz`, `.tar.bz2`, `.tar.xz` or `.tar.zst`. All else is as for [`unpack`].
 ///
 /// # Errors
 /// As [`unpack`].

@@ -7,7 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::eval::value::{BlockId, Fields, Value};
 use crate::schema::{self, defaults};
 use crate::source::Span;
-use crate::system::{Build, BuildLimits, BuildSource, Cargo, Fetch, Using};
+use crate::system::{Build, BuildLimits, BuildSource, Cargo, Fetch, Git, Using};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -78,6 +78,10 @@ impl Checker<'_> {
             "fetch" => {
                 let arguments = arguments(call, &schema::FETCH);
                 fetch(&arguments).map(BuildSource::Fetch)
+            }
+            "git" => {
+                let arguments = arguments(call, &schema::GIT);
+                git(&arguments).map(BuildSource::Git)
             }
             name => {
                 let known = schema::CALLS.iter().find(|known| known.name == name)?;
@@ -191,6 +195,20 @@ pub(super) fn fetch(arguments: &Fields) -> Option<Fetch> {
             .map(Value::texts)
             .unwrap_or_default(),
         sha256: arguments.get("sha256")?.as_text()?.to_owned(),
+    })
+}
+
+/// `git(…)`
+fn git(arguments: &Fields) -> Option<Git> {
+    let submodules = arguments.get("submodules").and_then(Value::as_bool);
+    Some(Git {
+        url: arguments.get("url")?.as_text()?.to_owned(),
+        mirrors: arguments
+            .get("mirrors")
+            .map(Value::texts)
+            .unwrap_or_default(),
+        commit: arguments.get("commit")?.as_text()?.to_owned(),
+        submodules: submodules.unwrap_or(true),
     })
 }
 

@@ -22,7 +22,7 @@ const FLAGS: Attribute = option(
 pub(crate) const FETCH: Call = Call {
     name: "fetch",
     doc: "A file from the network, which is what its digest says and nothing else. As the source of \
-          a build an archive (tar, also packed by gzip, xz or zstd) is unpacked; a single folder at \
+          a build an archive (tar, also packed by gzip, bzip2, xz or zstd) is unpacked; a single folder at \
           its top is left out.",
     arguments: &[
         argument("url", &Type::Text(&MIRROR), "Where it is."),
@@ -36,6 +36,38 @@ pub(crate) const FETCH: Call = Call {
             },
             "none",
             "Other places where the same file is, asked in turn.",
+        ),
+    ],
+};
+
+/// `git("https://…", commit = "…")`
+pub(crate) const GIT: Call = Call {
+    name: "git",
+    doc: "The files of one commit of a git repository, as git has them: nothing of the repository \
+          runs, and no filter or conversion changes them. `nos lock` pins their SHA-256, so that \
+          more than git's SHA-1 decides what is built.",
+    arguments: &[
+        argument("url", &Type::Text(&REPOSITORY), "Where the repository is."),
+        argument(
+            "commit",
+            &Type::Text(&COMMIT),
+            "Name of the commit. `git ls-remote URL` prints those of branches and tags.",
+        ),
+        option(
+            "submodules",
+            &Type::Bool,
+            "true",
+            "Whether the files of submodules come along, each at the commit that is pinned.",
+        ),
+        option(
+            "mirrors",
+            &Type::List {
+                of: &Type::Text(&REPOSITORY),
+                empty: true,
+                repeats: false,
+            },
+            "none",
+            "Other places where the same repository is, asked in turn.",
         ),
     ],
 };
@@ -171,7 +203,7 @@ const LIMITS: &[Attribute] = &[
 pub(super) const BUILD: &[Attribute] = &[
     Attribute {
         name: "source",
-        ty: &Type::Calls(&[&FOLDER, &FETCH]),
+        ty: &Type::Calls(&[&FOLDER, &FETCH, &GIT]),
         default: Some("an empty folder, for a script"),
         doc: "What is built. The build has a copy of its own, to which it may write.",
         example: "source = folder(\"greeter\")",

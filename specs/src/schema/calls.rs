@@ -1,6 +1,6 @@
 //! Constructors: values with a name and arguments.
 
-use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, MAKE, OCI, SCRIPT};
+use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, GIT, MAKE, OCI, SCRIPT};
 use super::rules::*;
 use super::{Attribute, Call, Type};
 
@@ -231,6 +231,7 @@ pub const CALLS: &[&Call] = &[
     &DHCP,
     &STATIC,
     &FETCH,
+    &GIT,
     &OCI,
     &SCRIPT,
     &CARGO,

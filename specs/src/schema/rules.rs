@@ -577,6 +577,73 @@ fn mirror(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// A git repository.
+pub(crate) const REPOSITORY: Rule = Rule {
+    name: "the address of a git repository",
+    example: "https://git.example/app.git",
+    check: repository,
+};
+
+fn repository(text: &str) -> Result<(), Problem> {
+    let refuse = |message: &str, help: &str| problem(codes::BAD_TEXT, message, help);
+    if mirror(text).is_err() {
+        // `git@host:path` is short for SSH.
+        let is_ssh = match text.split_once("://") {
+            Some((scheme, _)) => scheme.contains("ssh"),
+            None => text.contains(':'),
+        };
+        return match is_ssh {
+            true => refuse(
+                "is a repository by SSH, for which nos would need a key",
+                "write its address for HTTPS, such as \"https://git.example/app.git\"",
+            ),
+            false => form(&REPOSITORY),
+        };
+    }
+    let authority = text.split('/').nth(2).unwrap_or_default();
+    if authority.contains('@') {
+        return refuse(
+            "holds a name or password, which everybody could read who has the spec",
+            "take out what stands before `@`; a private repository can be cloned beside the spec and \
+             named by folder(\"…\")",
+        );
+    }
+    match text.contains(['?', '#']) {
+        true => form(&REPOSITORY),
+        false => Ok(()),
+    }
+}
+
+/// A commit.
+pub(crate) const COMMIT: Rule = Rule {
+    name: "a commit",
+    example: "f3a1b2c4d5e6f708192a3b4c5d6e7f8091a2b3c4",
+    check: commit,
+};
+
+fn commit(text: &str) -> Result<(), Problem> {
+    let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
+    match text.len() {
+        40 if digits => hexadecimal(text, 40, &COMMIT),
+        64 if digits => problem(
+            codes::BAD_TEXT,
+            "is a commit of a SHA-256 repository, which nos cannot read",
+            "clone it beside the spec and name it by folder(\"…\")",
+        ),
+        7..40 if digits => problem(
+            codes::BAD_TEXT,
+            "is the beginning of a commit's name",
+            "write all 40 digits; `git rev-parse` in a clone prints them",
+        ),
+        _ => problem(
+            codes::BAD_TEXT,
+            "is not a commit; a branch or tag stands for another one tomorrow",
+            "write the 40 digits that `git ls-remote URL NAME` prints; for a tag those of the line \
+             that ends in ^{}, where there is one",
+        ),
+    }
+}
+
 /// An HTTP request path.
 pub(crate) const REQUEST: Rule = Rule {
     name: "a request path",

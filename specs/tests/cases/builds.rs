@@ -10,6 +10,12 @@ fn build(lines: &str) -> String {
     format!("build app {{\n{lines}}}\n{HOST}")
 }
 
+fn git(url: &str, commit: &str) -> String {
+    build(&format!(
+        "  source = git(\"{url}\", commit = \"{commit}\")\n  using = make()\n"
+    ))
+}
+
 pub(crate) fn cases() {
     wrong(
         &build("  using = make()\n"),
@@ -40,7 +46,7 @@ pub(crate) fn cases() {
     wrong(
         &build("  source = file(\"a\")\n  using = cargo(\"static\")\n"),
         expect![[r#"
-            error[E0401]: `source` takes `folder(…)` or `fetch(…)`, not `file(…)`
+            error[E0401]: `source` takes `folder(…)`, `fetch(…)` or `git(…)`, not `file(…)`
              --> a.nos:2:12
               |
             2 |   source = file("a")
@@ -88,6 +94,117 @@ pub(crate) fn cases() {
               |
               = note: in build app
               = help: write what it needs, such as `run = ["/usr/bin/app"]`
+        "#]],
+    );
+    wrong(
+        &git("git@git.example:app", "main"),
+        expect![[r#"
+        error[E0407]: "git@git.example:app" is a repository by SSH, for which nos would need a key
+         --> a.nos:2:16
+          |
+        2 |   source = git("git@git.example:app", commit = "main")
+          |                ^^^^^^^^^^^^^^^^^^^^^
+          |
+          = note: in build app
+          = help: write its address for HTTPS, such as "https://git.example/app.git"
+
+        error[E0407]: "main" is not a commit; a branch or tag stands for another one tomorrow
+         --> a.nos:2:48
+          |
+        2 |   source = git("git@git.example:app", commit = "main")
+          |                                                ^^^^^^
+          |
+          = note: in build app
+          = help: write the 40 digits that `git ls-remote URL NAME` prints; for a tag those of the line that ends in ^{}, where there is one
+    "#]],
+    );
+    wrong(
+        &git("https://me:secret@git.example/app", "f3a1b2c"),
+        expect![[r#"
+            error[E0407]: "https://me:secret@git.example/app" holds a name or password, which everybody could read who has the spec
+             --> a.nos:2:16
+              |
+            2 |   source = git("https://me:secret@git.example/app", commit = "f3a1b2c")
+              |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+              = help: take out what stands before `@`; a private repository can be cloned beside the spec and named by folder("…")
+
+            error[E0407]: "f3a1b2c" is the beginning of a commit's name
+             --> a.nos:2:62
+              |
+            2 |   source = git("https://me:secret@git.example/app", commit = "f3a1b2c")
+              |                                                              ^^^^^^^^^
+              |
+              = note: in build app
+              = help: write all 40 digits; `git rev-parse` in a clone prints them
+        "#]],
+    );
+    wrong(
+        &git(
+            "ssh://git.example/app",
+            "F3A1B2C4D5E6F708192A3B4C5D6E7F8091A2B3C4",
+        ),
+        expect![[r#"
+            error[E0407]: "ssh://git.example/app" is a repository by SSH, for which nos would need a key
+             --> a.nos:2:16
+              |
+            2 |   source = git("ssh://git.example/app", commit = "F3A1B2C4D5E6F708192A3B4C5D6E7F8091A2B3C4")
+              |                ^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+              = help: write its address for HTTPS, such as "https://git.example/app.git"
+
+            error[E0407]: "F3A1B2C4D5E6F708192A3B4C5D6E7F8091A2B3C4" is not a commit
+             --> a.nos:2:50
+              |
+            2 |   source = git("ssh://git.example/app", commit = "F3A1B2C4D5E6F708192A3B4C5D6E7F8091A2B3C4")
+              |                                                  ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+            help: its letters are lower-case
+              |
+            2 -   source = git("ssh://git.example/app", commit = "F3A1B2C4D5E6F708192A3B4C5D6E7F8091A2B3C4")
+            2 +   source = git("ssh://git.example/app", commit = "f3a1b2c4d5e6f708192a3b4c5d6e7f8091a2b3c4")
+              |
+        "#]],
+    );
+    wrong(
+        &git(
+            "../app",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+        ),
+        expect![[r#"
+            error[E0407]: "../app" is not the address of a git repository
+             --> a.nos:2:16
+              |
+            2 |   source = git("../app", commit = "0000000000000000000000000000000000000000000000000000000000...
+              |                ^^^^^^^^
+              |
+              = note: in build app
+              = help: write one like "https://git.example/app.git"
+
+            error[E0407]: "000000000000000000000000000000000000000000000000000000000000…" is a commit of a SHA-256 repository, which nos cannot read
+             --> a.nos:2:35
+              |
+            2 | ...", commit = "0000000000000000000000000000000000000000000000000000000000000000")
+              |                ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+              = help: clone it beside the spec and name it by folder("…")
+        "#]],
+    );
+    wrong(
+        &build("  source = git(\"https://git.example/app\")\n  using = make()\n"),
+        expect![[r#"
+            error[E0406]: `git` needs a commit: `commit`
+             --> a.nos:2:12
+              |
+            2 |   source = git("https://git.example/app")
+              |            ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+              = help: add `commit = "f3a1b2c4d5e6f708192a3b4c5d6e7f8091a2b3c4"`
         "#]],
     );
     wrong(
