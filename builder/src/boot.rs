@@ -10,7 +10,7 @@ use crate::kernel::{
 use crate::plan::BOOT_PACKAGE;
 use crate::realise::Builder;
 use crate::system::{BuiltSystem, SYSTEM_VERSION};
-use crate::work::{INIT, SystemParts};
+use crate::work::SystemParts;
 use nos_formats::cpio::{self, initramfs};
 use nos_formats::pe::Uki;
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
@@ -170,13 +170,9 @@ pub(crate) fn initrd(
 ) -> Result<ActionResult, BuildError> {
     let store = builder.store;
     let mut tree = store.read_tree(&output_tree(input(inputs, 0)?, "modules")?)?;
-    let init = Blob {
-        digest: store.add_bytes(INIT)?,
-        size: INIT.len() as u64,
-    };
     let node = Node {
         metadata: Metadata::with_mode(0o755),
-        kind: Kind::File(init),
+        kind: Kind::File(output_object(input(inputs, 1)?, "file")?),
     };
     tree.insert(TreePath::new("init")?, node)?;
     for directory in ["dev", "proc", "run", "sys"] {

@@ -1,7 +1,7 @@
 //! A build from end to end: look at what is there, fetch what is missing, run what must run, keep
 //! the result alive.
 
-use crate::bom::{Inventory, Material};
+use crate::bom::{self, Inventory, Material};
 use crate::changes::{self, Change, Profile};
 pub use crate::compose::Composition;
 use crate::compose::{composition, output_tree};
@@ -9,7 +9,7 @@ use crate::debian::{self, Environment};
 use crate::error::BuildError;
 use crate::events::Observer;
 use crate::ingredients::{self, PINS_FACT, Pins, pins};
-use crate::plan::{ActionId, Plan, plan};
+use crate::plan::{ActionId, Plan, PlanError, plan, plan_with};
 pub use crate::realise::Options;
 use crate::realise::{Builder, Fate, Realised, realise, survey};
 use crate::roots;
@@ -106,12 +106,47 @@ impl Session<'_> {
         }
     }
 
+    fn plan(&self, system: &System, lock: &Lock) -> Result<Plan, PlanError> {
+        plan_with(system, lock, self.options.init_from_source)
+    }
+
+    /// Fetches packages that `lock` pins, or the lock of what `init` is made with.
+    fn fetch(
+        &self,
+        archive: &Environment<'_>,
+        lock: &Lock,
+        wanted: &[(String, LockedPackage)],
+    ) -> Result<(), BuildError> {
+        let is_own = |(name, pin): &&(String, LockedPackage)| lock.packages.get(name) == Some(pin);
+        let (own, others): (Vec<_>, Vec<_>) = wanted.iter().partition(is_own);
+        let names = |wanted: Vec<&(String, LockedPackage)>| -> Vec<String> {
+            wanted.into_iter().map(|(name, _)| name.clone()).collect()
+        };
+        debian::fetch(archive, lock, names(own).iter().map(String::as_str))?;
+        let toolchain = crate::init::toolchain()?;
+        let fetched = debian::fetch(
+            archive,
+            &toolchain,
+            names(others).iter().map(String::as_str),
+        );
+        fetched.map_err(|error| match error {
+            debian::DebianError::Gone { mirror, packages } => BuildError::Init {
+                reason: format!(
+                    "the mirror {mirror} no longer has {}, which this nos makes init with; name a \
+                     mirror that keeps old packages, or take a newer nos",
+                    packages.join(", ")
+                ),
+            },
+            other => other.into(),
+        })
+    }
+
     /// What a build would fetch and run; runs nothing but the reading of local sources.
     ///
     /// # Errors
     /// [`BuildError`] where no plan can be made or a source cannot be read.
     pub fn outlook(&self, system: &System, lock: &Lock) -> Result<Outlook, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let known = survey(&self.builder(), &plan)?;
         let times = Times::load(self.store);
         let steps = plan.iter().map(|(id, action)| {
@@ -208,14 +243,11 @@ impl Session<'_> {
         lock: &Lock,
         archive: &Environment<'_>,
     ) -> Result<Built, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let builder = self.builder();
         let known = survey(&builder, &plan)?;
         let complete = known.contains_key(&plan.system());
-        let fetch = self.lacking(&plan, &known)?;
-        if !fetch.is_empty() {
-            debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
-        }
+        self.fetch(archive, lock, &self.lacking(&plan, &known)?)?;
         let all = if complete {
             known
         } else {
@@ -234,12 +266,30 @@ impl Session<'_> {
         })
     }
 
-    /// What a system is made of, from its spec and lock alone.
+    /// What a system is made of, from its spec, its lock and the lock files of its Rust packages.
+    /// Their crates are fetched, because they say their licences.
     ///
     /// # Errors
-    /// [`BuildError`] where no plan can be made.
+    /// [`BuildError`] where no plan can be made or a crate cannot be had.
     pub fn inventory(&self, system: &System, lock: &Lock) -> Result<Inventory, BuildError> {
-        Ok(Inventory::of(&system.host, &plan(system, lock)?, lock))
+        let plan = plan(system, lock)?;
+        let builder = self.builder();
+        let mut crates = BTreeMap::new();
+        for (id, action) in plan.iter() {
+            let Work::Crates = action.work else {
+                continue;
+            };
+            let part = plan.towards(id);
+            let last = part.system();
+            let all = realise(&builder, &part, survey(&builder, &part)?)?;
+            let inputs = part.actions.last().map(|action| action.inputs.as_slice());
+            let lock = inputs.and_then(|inputs| all.get(inputs.first()?));
+            if let (Some(lock), Some(made)) = (lock, all.get(&last)) {
+                let pinned = bom::of_build(self.store, &lock.result, &made.result)?;
+                crates.insert(id, pinned);
+            }
+        }
+        Ok(Inventory::of(&system.host, &plan, lock, &crates)?)
     }
 
     /// Paths of the local sources that a system reads, relative to the spec's folder, sorted.
@@ -251,7 +301,7 @@ impl Session<'_> {
         system: &System,
         lock: &Lock,
     ) -> Result<BTreeSet<String>, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let paths = plan.iter().filter_map(|(_, action)| match &action.work {
             Work::Source(Origin::File(path) | Origin::Folder(path) | Origin::Any(path)) => {
                 Some(path.clone())
@@ -266,7 +316,7 @@ impl Session<'_> {
     /// # Errors
     /// [`BuildError`] where no plan can be made or a source cannot be read.
     pub fn materials(&self, system: &System, lock: &Lock) -> Result<Vec<Material>, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let known = survey(&self.builder(), &plan)?;
         let mut materials = Vec::new();
         for (id, action) in plan.iter() {
@@ -298,7 +348,7 @@ impl Session<'_> {
         archive: &Environment<'_>,
         name: &str,
     ) -> Result<i32, BuildError> {
-        let whole = plan(system, lock)?;
+        let whole = self.plan(system, lock)?;
         let wanted = format!("build {name}");
         let found = whole.iter().find(|(_, action)| action.label == wanted);
         let found = found.ok_or_else(|| {
@@ -317,10 +367,7 @@ impl Session<'_> {
         };
         let builder = self.builder();
         let known = survey(&builder, &part)?;
-        let fetch = self.lacking(&part, &known)?;
-        if !fetch.is_empty() {
-            debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
-        }
+        self.fetch(archive, lock, &self.lacking(&part, &known)?)?;
         let all = realise(&builder, &part, known)?;
         let inputs = target
             .inputs
@@ -343,7 +390,7 @@ impl Session<'_> {
         system: &System,
         lock: &Lock,
     ) -> Result<BTreeMap<String, Composition>, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let builder = self.builder();
         let known = survey(&builder, &plan)?;
         let mut compositions = BTreeMap::new();
@@ -372,7 +419,7 @@ impl Session<'_> {
         system: &System,
         lock: &Lock,
     ) -> Result<BTreeMap<TreePath, u64>, BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let known = survey(&self.builder(), &plan)?;
         let mut sizes = BTreeMap::new();
         for (id, action) in plan.iter() {
@@ -403,7 +450,7 @@ impl Session<'_> {
         system: &System,
         lock: &Lock,
     ) -> Result<(), BuildError> {
-        let plan = plan(system, lock)?;
+        let plan = self.plan(system, lock)?;
         let there = Builder {
             store: from,
             ..self.builder()

@@ -91,6 +91,12 @@ pub enum BuildError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// PID 1 could not be had.
+    #[error("{reason}")]
+    Init {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
     /// An archive is none.
     #[error("{name} cannot be unpacked: {reason}")]
     Archive {

@@ -22,6 +22,7 @@ mod git;
 pub mod hardware;
 mod image;
 pub mod ingredients;
+pub mod init;
 pub mod kernel;
 pub mod make;
 mod oci;

@@ -225,6 +225,12 @@ pub enum PlanError {
         /// Image name.
         image: String,
     },
+    /// What `init` is made with is not known.
+    #[error("the pins of what init is made with are damaged ({reason}); install nos anew")]
+    Toolchain {
+        /// What is wrong in them.
+        reason: String,
+    },
     /// One build name, two sets of tools.
     #[error(
         "build {build:?} has different tools on two hosts of this spec; give one of them another name"
@@ -249,11 +255,20 @@ pub enum PlanError {
     },
 }
 
-/// Plans one system.
+/// Plans one system, with the `init` that travels with this program where it fits.
 ///
 /// # Errors
 /// [`PlanError`] where the lock does not answer what the system asks.
 pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
+    plan_with(system, lock, false)
+}
+
+/// As [`plan`]; where `init_from_source`, `init` is made from its source in any case, and the build
+/// fails where that is not the one that travels with this program.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(system: &System, lock: &Lock, init_from_source: bool) -> Result<Plan, PlanError> {
     let mut planner = Planner {
         lock,
         plan: Plan {
@@ -264,9 +279,10 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
     };
     let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
     let kernel = planner.kernel(&system.kernel, system)?;
+    let init = planner.init(init_from_source)?;
     let initrd = planner
         .plan
-        .push("initrd".into(), vec![kernel], Work::Initrd);
+        .push("initrd".into(), vec![kernel, init], Work::Initrd);
     let users = users(system);
     let mut images = Vec::new();
     for (name, image) in &system.images {
@@ -292,7 +308,8 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
 struct Planner<'a> {
     lock: &'a Lock,
     plan: Plan,
-    unpacked: BTreeMap<String, ActionId>,
+    /// By name and digest: two locks may pin one name.
+    unpacked: BTreeMap<(String, String), ActionId>,
     built: BTreeMap<String, ActionId>,
 }
 
@@ -302,28 +319,12 @@ impl Planner<'_> {
         group: &str,
         wants: &[String],
     ) -> Result<Vec<(String, LockedPackage)>, PlanError> {
-        let found = self.lock.groups.get(group).filter(|g| g.wants == wants);
-        let found = found.ok_or_else(|| PlanError::LockStale {
-            group: group.into(),
-            wants: wants.join(", "),
-        })?;
-        let mut packages = Vec::new();
-        for name in &found.packages {
-            let pin = self
-                .lock
-                .packages
-                .get(name)
-                .ok_or_else(|| PlanError::LockDamaged {
-                    group: group.into(),
-                    package: name.clone(),
-                })?;
-            packages.push((name.clone(), pin.clone()));
-        }
-        Ok(packages)
+        pins_of(self.lock, group, wants)
     }
 
     fn unpack(&mut self, name: &str, pin: LockedPackage) -> ActionId {
-        if let Some(&id) = self.unpacked.get(name) {
+        let pinned = (name.to_owned(), pin.sha256.clone());
+        if let Some(&id) = self.unpacked.get(&pinned) {
             return id;
         }
         let label = format!("unpack {name} {}", pin.version);
@@ -332,7 +333,7 @@ impl Planner<'_> {
             pin,
         };
         let id = self.plan.push(label, Vec::new(), work);
-        self.unpacked.insert(name.into(), id);
+        self.unpacked.insert(pinned, id);
         id
     }
 
@@ -509,6 +510,29 @@ impl Planner<'_> {
             Work::Image { name: name.into() },
         ))
     }
+}
+
+/// The packages that a lock pins for a group.
+fn pins_of(
+    lock: &Lock,
+    group: &str,
+    wants: &[String],
+) -> Result<Vec<(String, LockedPackage)>, PlanError> {
+    let found = lock.groups.get(group).filter(|g| g.wants == wants);
+    let found = found.ok_or_else(|| PlanError::LockStale {
+        group: group.into(),
+        wants: wants.join(", "),
+    })?;
+    let mut packages = Vec::new();
+    for name in &found.packages {
+        let pin = lock.packages.get(name);
+        let pin = pin.ok_or_else(|| PlanError::LockDamaged {
+            group: group.into(),
+            package: name.clone(),
+        })?;
+        packages.push((name.clone(), pin.clone()));
+    }
+    Ok(packages)
 }
 
 /// The absolute folders of a service's `LD_LIBRARY_PATH`.

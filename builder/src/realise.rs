@@ -9,8 +9,8 @@ use crate::events::{Event, Observer, Outline, Outlined};
 use crate::plan::{Action, ActionId, Plan};
 use crate::schedule::{Budget, Next, Schedule};
 use crate::times::Times;
-use crate::work::{INIT, Work};
-use nos_store::{ActionKey, ActionResult, Digest, Store};
+use crate::work::Work;
+use nos_store::{ActionKey, ActionResult, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,9 @@ pub struct Options<'a> {
     pub offline: bool,
     /// The text of this machine's configuration of cargo, which may say where crates come from.
     pub cargo: Option<&'a str>,
+    /// Make `init` from its source also where the one that travels with this program would do,
+    /// and refuse to go on where the two differ.
+    pub init_from_source: bool,
     /// Keep what a failed build left in its folders, to look at.
     pub keep_failed: bool,
 }
@@ -75,13 +78,12 @@ pub fn survey(
     builder: &Builder<'_>,
     plan: &Plan,
 ) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
-    let init = Digest::of(INIT);
     let mut known = BTreeMap::new();
     for (id, action) in plan.iter() {
         let Some(inputs) = results_of(&known, action) else {
             continue;
         };
-        let realised = match action.work.key(&inputs, &init)? {
+        let realised = match action.work.key(&inputs)? {
             Some(key) => match builder.store.result(&key)? {
                 Some(result) => Realised {
                     result,
@@ -266,7 +268,7 @@ fn run_one(
     inputs: &[ActionResult],
 ) -> Result<Realised, BuildError> {
     let inputs: Vec<&ActionResult> = inputs.iter().collect();
-    let key = action.work.key(&inputs, &Digest::of(INIT))?;
+    let key = action.work.key(&inputs)?;
     if let Some(key) = key
         && let Some(result) = builder.store.result(&key)?
     {

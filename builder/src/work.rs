@@ -1,7 +1,10 @@
 //! What actions do: one variant of [`Work`] each, with the parameters that are part of its key.
 
+use crate::cargo;
+pub use crate::cargo::Part;
 use crate::debian;
 use crate::error::BuildError;
+use crate::init;
 use crate::kernel::Feature;
 use crate::make::{self, Recipe};
 use crate::realise::Builder;
@@ -48,7 +51,19 @@ pub enum Work {
         /// Whether it boots on machines without firmware.
         direct: bool,
     },
-    /// The compressed part of the initramfs: init and modules. Input: the kernel. Output
+    /// The `init` that travels with this program. No inputs. Output `file`.
+    ShippedInit {
+        /// Its digest.
+        sha256: Digest,
+    },
+    /// The source of `init`. No inputs. Output `tree`.
+    InitSource,
+    /// The `init` that was made of it. Input: what its build left. Output `file`.
+    MadeInit {
+        /// Digest that it must have.
+        expected: Option<Digest>,
+    },
+    /// The compressed part of the initramfs: init and modules. Inputs: the kernel, init. Output
     /// `segment`.
     Initrd,
     /// The root of one image. Inputs: its packages' trees, then its files' sources. Output
@@ -67,11 +82,20 @@ pub enum Work {
     /// The `Cargo.lock` of a source. Input: its tree. Output `file`.
     CargoLock,
     /// The crates that a `Cargo.lock` names, unpacked. Input: the file. Output `tree`: `crates/`, one
-    /// folder each; `config.toml`, by which cargo takes them; `members`, the packages that are not
-    /// among them, one a line.
+    /// folder each; `config.toml`, by which cargo takes them.
     Crates,
-    /// A source with its manifests and without its code. Input: its tree. Output `tree`.
-    CargoSkeleton,
+    /// A part of a source of Rust packages. Input: its tree. Output `tree`; fact `packages`, the
+    /// names of those whose code is in it, one a line.
+    CargoPart {
+        /// The package that is wanted.
+        package: Option<String>,
+        /// Which part.
+        part: Part,
+    },
+    /// Compiles the packages of a source that the wanted one needs. Inputs: one for each of
+    /// [`Recipe::places`]: tools, part, crates, compiled dependencies. Output `tree`; where there are
+    /// none, the last input's.
+    CargoLibraries(Box<Recipe>),
     /// A container image becomes a tree. Input: a file or tree. Output `tree`.
     Oci {
         /// Its name.
@@ -163,19 +187,12 @@ pub struct SystemParts {
     pub pins: crate::ingredients::Pins,
 }
 
-/// The `init` program that every system of this `nos` carries: a static ELF executable.
-pub static INIT: &[u8] = include_bytes!(env!("NOS_INIT"));
-
 impl Work {
     /// The action's key, given its inputs' results; `None` where it is never cached.
     ///
     /// # Errors
     /// Only if the parameters could not be encoded, which plain data always can.
-    pub(crate) fn key(
-        &self,
-        inputs: &[&ActionResult],
-        init: &Digest,
-    ) -> Result<Option<ActionKey>, BuildError> {
+    pub(crate) fn key(&self, inputs: &[&ActionResult]) -> Result<Option<ActionKey>, BuildError> {
         let mut key = match self {
             Work::Unpack { name, pin } => {
                 return Ok(Some(debian::unpack_key(&debian::digest_of(name, pin)?)));
@@ -192,7 +209,19 @@ impl Work {
             Work::MinimalKernel { off, direct } => KeyBuilder::new("nos.minimal-kernel")
                 .list("off", off)
                 .number("direct", u64::from(*direct)),
-            Work::Initrd => KeyBuilder::new("nos.initrd").text("init", &init.to_string()),
+            Work::ShippedInit { sha256 } => {
+                KeyBuilder::new("nos.shipped-init").digest("sha256", sha256)
+            }
+            Work::InitSource => {
+                let key = KeyBuilder::new("nos.init-source");
+                let files = init::SOURCE.iter();
+                files.fold(key, |key, (path, text)| key.text(path, text))
+            }
+            Work::MadeInit { expected } => {
+                let expected = expected.map(|digest| digest.to_string());
+                KeyBuilder::new("nos.init").text("expected", &expected.unwrap_or_default())
+            }
+            Work::Initrd => KeyBuilder::new("nos.initrd"),
             Work::Compose(compose) => {
                 KeyBuilder::new("nos.compose").bytes("parts", &serde_json::to_vec(compose)?)
             }
@@ -212,7 +241,11 @@ impl Work {
             Work::Archive { .. } => KeyBuilder::new("nos.archive"),
             Work::CargoLock => KeyBuilder::new("nos.cargo-lock"),
             Work::Crates => KeyBuilder::new("nos.crates"),
-            Work::CargoSkeleton => KeyBuilder::new("nos.cargo-skeleton"),
+            Work::CargoPart { package, part } => KeyBuilder::new("nos.cargo-part")
+                .bytes("part", &serde_json::to_vec(&(package, part))?),
+            Work::CargoLibraries(recipe) => {
+                KeyBuilder::new("nos.cargo-libraries").bytes("recipe", &serde_json::to_vec(recipe)?)
+            }
             Work::Oci { .. } => KeyBuilder::new("nos.oci"),
             Work::Tools { packages } => KeyBuilder::new("nos.tools").list("packages", packages),
             Work::Make(recipe) => {
@@ -250,9 +283,12 @@ impl Work {
             // Objects that deltas stand on.
             Work::Git(..) => 256,
             Work::Source(_)
+            | Work::ShippedInit { .. }
+            | Work::InitSource
+            | Work::MadeInit { .. }
             | Work::Fetch(_)
             | Work::CargoLock
-            | Work::CargoSkeleton
+            | Work::CargoPart { .. }
             | Work::Tools { .. }
             | Work::MinimalKernel { .. }
             | Work::Compose(_)
@@ -262,10 +298,10 @@ impl Work {
             // Its own threads share the processors with those of others.
             Work::Image { .. } => 64 * cores as u64,
             // A compiler for each processor.
-            Work::Make(_) => 512 * cores as u64,
+            Work::Make(_) | Work::CargoLibraries(_) => 512 * cores as u64,
         };
         Cost {
-            cores: if matches!(self, Work::Make(_)) {
+            cores: if matches!(self, Work::Make(_) | Work::CargoLibraries(_)) {
                 cores
             } else {
                 1
@@ -292,14 +328,20 @@ impl Work {
             Work::MinimalKernel { off, direct } => {
                 crate::kernel::minimal::take(builder, off, *direct, inputs)
             }
+            Work::ShippedInit { sha256 } => init::take_shipped(builder, sha256),
+            Work::InitSource => init::source(builder),
+            Work::MadeInit { expected } => init::take_made(builder, expected.as_ref(), inputs),
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
             Work::Fetch(wanted) => crate::fetch::fetch(builder, wanted),
             Work::Git(wanted, pin) => crate::git::fetch(builder, wanted, pin),
             Work::Archive { name } => crate::fetch::archive(builder, name, inputs),
-            Work::CargoLock => crate::cargo::lock_file(builder, inputs),
-            Work::Crates => crate::cargo::crates(builder, inputs),
-            Work::CargoSkeleton => crate::cargo::skeleton(builder, inputs),
+            Work::CargoLock => cargo::lock_file(builder, inputs),
+            Work::Crates => cargo::crates(builder, inputs),
+            Work::CargoPart { package, part } => {
+                cargo::part(builder, package.as_deref(), *part, inputs)
+            }
+            Work::CargoLibraries(recipe) => cargo::make_libraries(builder, recipe, inputs),
             Work::Oci { name } => crate::oci::import(builder, name, inputs),
             Work::Tools { packages } => make::tools::tools(builder, packages, inputs),
             Work::Make(recipe) => make::run(builder, recipe, inputs),

@@ -311,6 +311,9 @@ pub(crate) struct BuildArgs {
     /// Build again from scratch and compare every output
     #[arg(long)]
     pub(crate) check: bool,
+    /// Make init from its source, and refuse where the one that travels with nos differs
+    #[arg(long)]
+    pub(crate) init_from_source: bool,
     /// After a failure, go on with what does not need its result
     #[arg(short, long)]
     pub(crate) keep_going: bool,

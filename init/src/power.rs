@@ -71,8 +71,10 @@ pub fn asked_by(signal: i32) -> Option<Reboot> {
 pub fn end(how: Reboot, has_state: bool) -> ! {
     process::kill(-1, libc::SIGKILL);
     while wait::wait(-1).is_some() {}
-    if has_state && let Err(error) = mount::unmount(crate::service::spawn::STATE, false) {
-        say!("the state partition cannot be unmounted: {error}");
+    if has_state {
+        if let Err(error) = mount::unmount(crate::service::spawn::STATE, false) {
+            say!("the state partition cannot be unmounted: {error}");
+        }
     }
     file::sync();
     say!(

@@ -60,10 +60,22 @@ fn part(name: &str, component: &Component) -> Value {
             part["purl"] = json!(purl::debian(name, pin));
             part["hashes"] = sha256(&pin.sha256);
         }
-        Component::Init { sha256: digest, .. } => {
+        Component::Init { sha256: digest } => {
             part["type"] = json!("application");
             part["version"] = json!(PROGRAM_VERSION);
-            part["hashes"] = sha256(&digest.to_string());
+            if let Some(digest) = digest {
+                part["hashes"] = sha256(&digest.to_string());
+            }
+        }
+        Component::Crate(pinned) => {
+            part["type"] = json!("library");
+            part["name"] = json!(pinned.name);
+            part["version"] = json!(pinned.version);
+            part["purl"] = json!(purl::cargo(pinned));
+            part["hashes"] = sha256(&pinned.sha256);
+            if let Some(licence) = &pinned.licence {
+                part["licenses"] = json!([{ "expression": licence }]);
+            }
         }
         Component::Fetched {
             url,

@@ -3,17 +3,22 @@
 //! [`Inventory::of`] walks a plan from its products (images, kernel, boot loader) down to what was
 //! pinned. [`spdx`] and [`cyclonedx`] write it in the two forms that other programs read;
 //! [`provenance`] says of a built system what it was made from. All three are pure functions of
-//! the spec, the lock and this program: their time is that of the newest signed index in the lock.
+//! the spec, the lock, the lock files of Rust packages and this program: their time is that of the
+//! newest signed index in the lock.
 
+mod crates;
 pub mod cyclonedx;
 mod provenance;
 mod purl;
 pub mod spdx;
 
+pub use crates::PinnedCrate;
+pub(crate) use crates::of_build;
 pub use provenance::{Material, provenance};
 
-use crate::plan::{ActionId, BOOT_PACKAGE, Plan};
-use crate::work::{INIT, Work};
+use crate::init;
+use crate::plan::{ActionId, BOOT_PACKAGE, Plan, PlanError};
+use crate::work::Work;
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_store::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +40,17 @@ pub struct Inventory {
     pub products: BTreeMap<Product, BTreeSet<String>>,
     /// Pinned inputs by a name that is unique among them.
     pub components: BTreeMap<String, Component>,
+    /// What `init` is made of and with.
+    pub init: InitInputs,
+}
+
+/// What the `init` that travels with this program is made of and with, besides its crates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitInputs {
+    /// Digest of the canonical listing of its source.
+    pub source: Digest,
+    /// The packages that it is compiled with, by name.
+    pub toolchain: BTreeMap<String, LockedPackage>,
 }
 
 /// Something that the machine boots or mounts.
@@ -72,13 +88,13 @@ pub enum Component {
         /// Version, digest and place.
         pin: LockedPackage,
     },
-    /// The `init` inside of this program.
+    /// The `init` that travels with this program.
     Init {
-        /// SHA-256 of the executable.
-        sha256: Digest,
-        /// Its length in bytes.
-        size: u64,
+        /// SHA-256 of the executable; `None` where it has yet to be made.
+        sha256: Option<Digest>,
     },
+    /// A crate.
+    Crate(PinnedCrate),
     /// A file from the network, fixed by its digest.
     Fetched {
         /// Where it is.
@@ -102,33 +118,64 @@ pub enum Component {
 }
 
 impl Inventory {
-    /// The inventory of a planned system.
-    pub fn of(host: &str, plan: &Plan, lock: &Lock) -> Self {
+    /// The inventory of a planned system. `crates` are those of each action that fetches some.
+    ///
+    /// # Errors
+    /// As [`init::toolchain`].
+    pub fn of(
+        host: &str,
+        plan: &Plan,
+        lock: &Lock,
+        crates: &BTreeMap<ActionId, Vec<PinnedCrate>>,
+    ) -> Result<Self, PlanError> {
         let time = lock.suites.values().map(|pin| pin.date.as_str()).max();
         let mut inventory = Self {
             host: host.to_string(),
             time: time.unwrap_or(NO_TIME).to_string(),
             products: BTreeMap::new(),
             components: BTreeMap::new(),
+            init: InitInputs {
+                source: init::source_digest()?,
+                toolchain: init::toolchain()?.packages,
+            },
         };
         for (id, action) in plan.iter() {
             match &action.work {
-                Work::Image { name } => inventory.product(Product::Image(name.clone()), plan, id),
-                Work::Kernel { .. } | Work::MinimalKernel { .. } => {
-                    inventory.product(Product::Kernel, plan, id);
+                Work::Image { name } => {
+                    inventory.product(Product::Image(name.clone()), plan, id, crates);
                 }
+                Work::Kernel { .. } | Work::MinimalKernel { .. } => {
+                    inventory.product(Product::Kernel, plan, id, crates);
+                }
+                Work::ShippedInit { sha256 } => inventory.init(Some(*sha256)),
+                Work::MadeInit { expected } => inventory.init(*expected),
                 Work::Unpack { name, .. } if name == BOOT_PACKAGE => {
-                    inventory.product(Product::BootLoader, plan, id);
+                    inventory.product(Product::BootLoader, plan, id, crates);
                 }
                 _ => {}
             }
         }
-        let init = Component::Init {
-            sha256: Digest::of(INIT),
-            size: INIT.len() as u64,
+        Ok(inventory)
+    }
+
+    fn init(&mut self, sha256: Option<Digest>) {
+        let component = Component::Init { sha256 };
+        self.add(Product::Init, "nos-init".into(), component);
+        for pinned in crates::of_init() {
+            self.add_crate(Product::Init, pinned);
+        }
+    }
+
+    fn add_crate(&mut self, product: Product, pinned: PinnedCrate) {
+        let name = format!("crate {} {}", pinned.name, pinned.version);
+        // A licence that one of its users' sources told is not forgotten for another that does not.
+        let known = match self.components.get(&name) {
+            Some(Component::Crate(known)) => known.licence.clone(),
+            _ => None,
         };
-        inventory.add(Product::Init, "nos-init".into(), init);
-        inventory
+        let licence = pinned.licence.or(known);
+        let component = Component::Crate(PinnedCrate { licence, ..pinned });
+        self.add(product, name, component);
     }
 
     fn add(&mut self, product: Product, name: String, component: Component) {
@@ -140,9 +187,18 @@ impl Inventory {
     }
 
     /// Adds a product with every pinned input that the action reaches.
-    fn product(&mut self, product: Product, plan: &Plan, action: ActionId) {
+    fn product(
+        &mut self,
+        product: Product,
+        plan: &Plan,
+        action: ActionId,
+        crates: &BTreeMap<ActionId, Vec<PinnedCrate>>,
+    ) {
         self.products.entry(product.clone()).or_default();
         for id in reached(plan, action) {
+            for pinned in crates.get(&id).into_iter().flatten() {
+                self.add_crate(product.clone(), pinned.clone());
+            }
             if let Some((name, component)) = component(plan, id) {
                 self.add(product.clone(), name, component);
             }

@@ -36,9 +36,15 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
                 "uri": purl::debian(name, pin),
                 "digest": { "sha256": pin.sha256 },
             })),
-            Component::Init { sha256, .. } => dependencies.push(json!({
-                "name": name,
-                "digest": { "sha256": sha256.to_string() },
+            Component::Init { sha256 } => dependencies.extend(sha256.map(|sha256| {
+                json!({
+                    "name": name,
+                    "digest": { "sha256": sha256.to_string() },
+                })
+            })),
+            Component::Crate(pinned) => dependencies.push(json!({
+                "uri": purl::cargo(pinned),
+                "digest": { "sha256": pinned.sha256 },
             })),
             Component::Fetched { url, sha256 } => dependencies.push(json!({
                 "uri": url,
@@ -51,6 +57,18 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
             Component::Local { .. } => {}
         }
     }
+    let init = &inventory.init;
+    dependencies.push(json!({
+        "name": "source of nos-init",
+        "digest": { "sha256": init.source.to_string() },
+    }));
+    dependencies.extend(init.toolchain.iter().map(|(name, pin)| {
+        json!({
+            "name": format!("{name} (nos-init is made with it)"),
+            "uri": purl::debian(name, pin),
+            "digest": { "sha256": pin.sha256 },
+        })
+    }));
     dependencies.extend(materials.iter().map(|material| {
         json!({
             "name": material.name,

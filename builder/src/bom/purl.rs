@@ -2,6 +2,7 @@
 //!
 //! <https://github.com/package-url/purl-spec>
 
+use super::PinnedCrate;
 use nos_specs::lock::LockedPackage;
 
 /// The package URL of a Debian package.
@@ -14,6 +15,22 @@ pub(super) fn debian(name: &str, pin: &LockedPackage) -> String {
         // `trixie-security` holds packages of the distribution trixie.
         encoded(pin.suite.split('-').next().unwrap_or_default()),
     )
+}
+
+/// The package URL of a crate.
+pub(super) fn cargo(pinned: &PinnedCrate) -> String {
+    let url = format!(
+        "pkg:cargo/{}@{}",
+        encoded(&pinned.name),
+        encoded(&pinned.version)
+    );
+    match &pinned.registry {
+        Some(registry) => {
+            let (_, address) = registry.split_once('+').unwrap_or(("", registry));
+            format!("{url}?repository_url={}", encoded(address))
+        }
+        None => url,
+    }
 }
 
 /// Percent-encodes all but the characters that the specification lets stand.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Name of an element that nothing is said about.
 const NO_ASSERTION: &str = "NOASSERTION";
 
-/// The inventory as an SPDX document. Licences are not asserted: no lock says them.
+/// The inventory as an SPDX document. Licences are asserted where manifests of crates say them.
 pub fn document(inventory: &Inventory) -> Value {
     let root = element(&format!("host {}", inventory.host));
     let mut packages = vec![json!({
@@ -78,9 +78,24 @@ fn package(name: &str, component: &Component) -> Value {
                 "referenceLocator": purl::debian(name, pin),
             }]);
         }
-        Component::Init { sha256: digest, .. } => {
+        Component::Init { sha256: digest } => {
             package["versionInfo"] = json!(PROGRAM_VERSION);
-            package["checksums"] = sha256(&digest.to_string());
+            if let Some(digest) = digest {
+                package["checksums"] = sha256(&digest.to_string());
+            }
+        }
+        Component::Crate(pinned) => {
+            package["name"] = json!(pinned.name);
+            package["versionInfo"] = json!(pinned.version);
+            package["checksums"] = sha256(&pinned.sha256);
+            package["externalRefs"] = json!([{
+                "referenceCategory": "PACKAGE-MANAGER",
+                "referenceType": "purl",
+                "referenceLocator": purl::cargo(pinned),
+            }]);
+            if let Some(licence) = &pinned.licence {
+                package["licenseDeclared"] = json!(licence);
+            }
         }
         Component::Fetched {
             url,

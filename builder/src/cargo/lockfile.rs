@@ -1,28 +1,36 @@
 //! `Cargo.lock`: which crates, from where, with which digest.
 
-use crate::compose::output_tree;
+use super::{registry, workspace};
 use crate::error::BuildError;
 use crate::realise::Builder;
-use nos_formats::tree::{Kind, TreePath};
 use nos_store::{ActionResult, Digest, Output};
-
-/// Name of the file at the top of a package or workspace.
-const NAME: &str = "Cargo.lock";
 
 /// One crate that must be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Crate {
-    pub(super) name: String,
-    pub(super) version: String,
+pub(crate) struct Crate {
+    pub(crate) name: String,
+    pub(crate) version: String,
     /// The registry, as the file names it (`registry+https://…`).
-    pub(super) source: String,
-    pub(super) checksum: Digest,
+    pub(crate) source: String,
+    pub(crate) checksum: Digest,
+}
+
+impl Crate {
+    /// Name of its folder.
+    pub(crate) fn title(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+
+    /// Whether it is from the registry that packages are from which name none.
+    pub(crate) fn is_usual(&self) -> bool {
+        registry::is_crates_io(&self.source)
+    }
 }
 
 /// What a `Cargo.lock` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct LockFile {
-    pub(super) crates: Vec<Crate>,
+pub(crate) struct LockFile {
+    pub(crate) crates: Vec<Crate>,
     /// Packages of the workspace itself, sorted.
     pub(super) members: Vec<String>,
 }
@@ -35,18 +43,8 @@ pub(crate) fn lock_file(
     builder: &Builder<'_>,
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
-    let input = inputs
-        .first()
-        .ok_or(BuildError::MissingOutput { name: "tree" })?;
-    let tree = builder.store.read_tree(&output_tree(input, "tree")?)?;
-    match tree.get(&TreePath::new(NAME)?).map(|node| &node.kind) {
-        Some(Kind::File(blob)) => Ok(ActionResult::with_output("file", Output::Object(*blob))),
-        _ => Err(BuildError::Cargo {
-            reason: "the source has no Cargo.lock; run `cargo generate-lockfile` there and keep \
-                     the file"
-                .into(),
-        }),
-    }
+    let file = workspace::lock_in(&workspace::source(builder, inputs)?)?;
+    Ok(ActionResult::with_output("file", Output::Object(file)))
 }
 
 #[derive(serde::Deserialize)]
@@ -68,7 +66,7 @@ impl LockFile {
     ///
     /// # Errors
     /// [`BuildError::Cargo`] for what is none, and for crates that no checksum pins.
-    pub(super) fn parse(text: &str) -> Result<Self, BuildError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, BuildError> {
         let wrong = |reason: String| BuildError::Cargo { reason };
         let file: File = toml::from_str(text)
             .map_err(|error| wrong(format!("Cargo.lock cannot be read: {}", error.message())))?;

@@ -1,26 +1,32 @@
-//! Rust packages: from a `Cargo.lock` to programs, in four steps, so that a changed line leads to
-//! as little work as possible.
+//! Rust packages: from a `Cargo.lock` to programs, in steps that each compile as little as possible
+//! and see no more than they compile.
 //!
 //! ```text
-//! source ─┬─▶ lock file ──▶ crates ──────┬──────────┐   fetched by checksum
-//!         ├─▶ skeleton ──────────────────┴▶ dependencies   compiled, no code of the package's own
-//!         └────────────────────────────────────▶ build     only the package's own crates
+//! source ─┬─▶ lock file ──▶ crates ────────┬──────────────┬─────────────┐  fetched by checksum
+//!         ├─▶ skeleton ────────────────────┴▶ dependencies ┐            │  crates from elsewhere
+//!         ├─▶ what the package needs beside it ────────────┴▶ libraries ┤  packages of the source
+//!         └─▶ the package ──────────────────────────────────────────────┴▶ build   itself
 //! ```
 //!
-//! The skeleton has the source's manifests and empty programs in place of its code. A changed line
-//! of code leaves lock file and skeleton as they are, so what was compiled of the dependencies
-//! stays.
+//! Every part of the source has all its manifests, and empty programs in place of code that is not
+//! to be compiled yet, or not at all. A changed line of the package leaves everything before the
+//! last step as it is; one of a package beside it that it does not need leaves that as well.
 
 mod lockfile;
+mod parts;
 mod registry;
-mod skeleton;
+mod workspace;
 
-pub(crate) use lockfile::lock_file;
+pub(crate) use lockfile::{Crate, LockFile, lock_file};
+pub use parts::Part;
+pub(crate) use parts::part;
 pub(crate) use registry::crates;
-pub(crate) use skeleton::skeleton;
 
+use crate::error::BuildError;
 use crate::make::{Place, Recipe, recipes};
+use crate::realise::Builder;
 use nos_specs::system::{Build, Cargo};
+use nos_store::ActionResult;
 
 /// Where recipes see the crates.
 const CRATES: &str = "/crates";
@@ -32,26 +38,54 @@ const PREPARE: &str = "mkdir -p \"$CARGO_HOME\"; cp /crates/config.toml \"$CARGO
 /// what runs during the build.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The recipe that compiles dependencies. Its inputs: tools, skeleton, crates.
+/// The recipe that compiles dependencies from elsewhere. Its inputs: tools, skeleton, crates.
 pub(crate) fn dependencies(name: &str, build: &Build, cargo: &Cargo) -> Recipe {
+    let mut recipe = ahead(name, build, cargo);
+    recipe.name = format!("dependencies of {name}");
+    recipe
+}
+
+/// The recipe that compiles what the package needs of the same source. Its inputs: tools, part,
+/// crates, dependencies.
+pub(crate) fn libraries(name: &str, build: &Build, cargo: &Cargo) -> Recipe {
+    let mut recipe = ahead(name, build, cargo);
+    recipe.name = format!("libraries of {name}");
+    recipe.places.push(Place::Copy("cargo".into()));
+    recipe
+}
+
+/// Compiles something of which packages were emptied, and leaves what the next step takes over.
+fn ahead(name: &str, build: &Build, cargo: &Cargo) -> Recipe {
     let lines = [
         PREPARE.into(),
         compile(cargo),
         // What was compiled of the empty programs must not be taken for the real ones.
         format!(
-            "cargo clean --frozen --release --target {TARGET} $(sed 's/^/-p /' {CRATES}/members)"
+            "cargo clean --frozen --release --target {TARGET} $(sed 's/^/-p /' {})",
+            parts::EMPTIED
         ),
         "cp -r \"$CARGO_TARGET_DIR\" \"$out/target\"".into(),
     ];
     let mut recipe = common(name, build, cargo, &lines);
-    recipe.name = format!("dependencies of {name}");
     recipe
         .places
         .extend([Place::Copy("source".into()), Place::At(CRATES.into())]);
     recipe
 }
 
-/// The recipe that compiles the package itself. Its inputs: tools, source, crates, dependencies;
+/// Runs the recipe of libraries; see [`crate::work::Work::CargoLibraries`].
+pub(crate) fn make_libraries(
+    builder: &Builder<'_>,
+    recipe: &Recipe,
+    inputs: &[&ActionResult],
+) -> Result<ActionResult, BuildError> {
+    match inputs {
+        [_, part, _, dependencies] if !parts::has_code(part) => Ok((*dependencies).clone()),
+        _ => crate::make::run(builder, recipe, inputs),
+    }
+}
+
+/// The recipe that compiles the package itself. Its inputs: tools, part, crates, libraries;
 /// further ones may follow.
 pub(crate) fn package(name: &str, build: &Build, cargo: &Cargo) -> Recipe {
     let lines = [

@@ -47,9 +47,6 @@ pub(crate) fn crates(
     for (wanted, blob) in lock.crates.iter().zip(blobs) {
         add(builder.store, &mut tree, wanted, &blob)?;
     }
-    let mut members = lock.members.join("\n");
-    members.push('\n');
-    text_file(builder.store, &mut tree, "members", &members)?;
     let config = configuration(&lock.crates);
     text_file(builder.store, &mut tree, "config.toml", &config)?;
     let digest = builder.store.add_tree(&tree)?;
@@ -191,7 +188,7 @@ fn same(a: &str, b: &str) -> bool {
     bare(a) == bare(b)
 }
 
-fn is_crates_io(source: &str) -> bool {
+pub(super) fn is_crates_io(source: &str) -> bool {
     let git = source.strip_suffix("-index");
     let sparse = source.strip_suffix('/');
     git.is_some_and(|url| url.ends_with("/crates.io"))
@@ -244,7 +241,7 @@ fn add(
     wanted: &Crate,
     blob: &Blob,
 ) -> Result<(), BuildError> {
-    let title = format!("{}-{}", wanted.name, wanted.version);
+    let title = wanted.title();
     let unpacked = fetch::plain(fetch::unpack(store, &title, blob)?);
     for (path, node) in unpacked.iter().filter(|(path, _)| !path.is_root()) {
         if path.components().next() != Some(title.as_bytes()) {

@@ -145,7 +145,7 @@ impl Session<'_> {
                     let result = ActionResult::with_output("tree", Output::Tree(found));
                     let git = wanted.clone();
                     let work = Work::Git(git, pin.clone());
-                    if let Some(key) = work.key(&[], &found)? {
+                    if let Some(key) = work.key(&[])? {
                         builder.store.put_result(&key, &result)?;
                     }
                     pin

@@ -1,9 +1,11 @@
 //! Actions of what is made from sources.
 
-use super::{ActionId, Plan, PlanError, Planner, sorted};
-use crate::cargo;
+use super::{ActionId, Plan, PlanError, Planner, pins_of, sorted};
+use crate::cargo::{self, Part};
+use crate::init;
 use crate::make::{self, Place};
 use crate::work::{Origin, Work};
+use nos_specs::lock::LockedPackage;
 use nos_specs::system::{Build, BuildSource, Cargo, Git, System, Using};
 use std::collections::BTreeMap;
 
@@ -104,9 +106,14 @@ impl Planner<'_> {
 
     /// The root of tools that a lock group pins.
     pub(super) fn tools(&mut self, group: &str, wants: &[String]) -> Result<ActionId, PlanError> {
+        let pins = self.group(group, wants)?;
+        Ok(self.root_of(group, pins))
+    }
+
+    /// The root of these packages.
+    fn root_of(&mut self, group: &str, mut pins: Vec<(String, LockedPackage)>) -> ActionId {
         let mut inputs = Vec::new();
         let mut packages = Vec::new();
-        let mut pins = self.group(group, wants)?;
         pins.sort_by(|a, b| a.0.cmp(&b.0));
         for (package, pin) in pins {
             inputs.push(self.unpack(&package, pin));
@@ -120,10 +127,33 @@ impl Planner<'_> {
             found.map(|(id, _)| id)
         };
         if let Some(id) = same(&self.plan) {
-            return Ok(id);
+            return id;
         }
         let label = format!("tools of {group}");
-        Ok(self.plan.push(label, inputs, Work::Tools { packages }))
+        self.plan.push(label, inputs, Work::Tools { packages })
+    }
+
+    /// PID 1: the one that travels with this program, or made from its source.
+    pub(super) fn init(&mut self, from_source: bool) -> Result<ActionId, PlanError> {
+        let shipped = init::shipped();
+        if let (Some(sha256), false) = (shipped, from_source) {
+            let work = Work::ShippedInit { sha256 };
+            return Ok(self.plan.push("init".into(), Vec::new(), work));
+        }
+        let (build, package) = init::build();
+        let group = init::TOOLCHAIN_GROUP;
+        let pins = pins_of(&init::toolchain()?, group, &tools_of(&build))?;
+        let tools = self.root_of("init", pins);
+        let source = self
+            .plan
+            .push("source of init".into(), Vec::new(), Work::InitSource);
+        let mut inputs = vec![tools];
+        inputs.extend(self.cargo("init", &build, &package, tools, source));
+        let recipe = init::recipe(&build, &package);
+        let label = recipe.name.clone();
+        let made = self.plan.push(label, inputs, Work::Make(Box::new(recipe)));
+        let work = Work::MadeInit { expected: shipped };
+        Ok(self.plan.push("init".into(), vec![made], work))
     }
 
     /// The steps before a Rust package itself; gives its inputs behind the tools.
@@ -143,18 +173,30 @@ impl Planner<'_> {
         let crates = self
             .plan
             .push(format!("crates of {name}"), vec![lock], Work::Crates);
-        let skeleton = self.plan.push(
-            format!("skeleton of {name}"),
-            vec![source],
-            Work::CargoSkeleton,
-        );
+        let mut part = |part: Part, label: &str| {
+            let work = Work::CargoPart {
+                package: package.package.clone(),
+                part,
+            };
+            self.plan
+                .push(format!("{label} of {name}"), vec![source], work)
+        };
+        let skeleton = part(Part::Skeleton, "skeleton");
+        let beside = part(Part::Libraries, "library sources");
+        let own = part(Part::Package, "sources");
         let recipe = cargo::dependencies(name, build, package);
         let dependencies = self.plan.push(
             recipe.name.clone(),
             vec![tools, skeleton, crates],
             Work::Make(Box::new(recipe)),
         );
-        [source, crates, dependencies]
+        let recipe = cargo::libraries(name, build, package);
+        let libraries = self.plan.push(
+            recipe.name.clone(),
+            vec![tools, beside, crates, dependencies],
+            Work::CargoLibraries(Box::new(recipe)),
+        );
+        [own, crates, libraries]
     }
 
     fn build_source(&mut self, source: &BuildSource) -> Result<ActionId, PlanError> {

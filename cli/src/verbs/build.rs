@@ -102,6 +102,7 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
     let made = make_by(context, &args.spec.spec, args.locked, |mut session| {
         session.keep_going = args.keep_going;
         session.options.keep_failed = args.keep_failed;
+        session.options.init_from_source = args.init_from_source;
         session
     })?;
     let Made {

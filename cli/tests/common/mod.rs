@@ -167,6 +167,12 @@ impl Example {
     }
 }
 
+/// Whether this machine can build in a sandbox.
+pub(crate) fn can_make_sandboxes() -> bool {
+    let doctor = Nos::new(["doctor", "--offline"]).run();
+    !doctor.stdout.contains("no  build: sandbox for programs")
+}
+
 /// Whether a build failed because a newer version replaced what is locked.
 fn is_gone(output: &Output) -> bool {
     output.code == Some(1) && output.stderr.contains("the archive has moved on")

@@ -16,6 +16,7 @@ mod channels;
 mod cuts;
 mod damage;
 mod generations;
+mod init;
 mod interrupted;
 mod making;
 mod minimal;

@@ -1,8 +1,7 @@
 //! Content made from sources: a Rust service, from its lines to an image.
 
-use crate::common::Example;
 use crate::common::program::{Nos, at};
-use crate::common::say;
+use crate::common::{Example, can_make_sandboxes, say, shared_store};
 use expect_test::expect;
 
 /// Labels of the steps that a build would run, in their order.
@@ -16,8 +15,7 @@ fn to_run(example: &Example) -> Vec<String> {
 
 #[test]
 fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
-    let doctor = Nos::new(["doctor", "--offline"]).run();
-    if doctor.stdout.contains("no  build: sandbox for programs") {
+    if !can_make_sandboxes() {
         say!("SKIPPED: making a Rust service, as sandboxes cannot be made here");
         return;
     }
@@ -36,7 +34,11 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
     let lines = String::from_utf8(greeter.read("greeter/src/main.rs")).unwrap();
     greeter.write(
         "greeter/src/main.rs",
-        lines.replace("Hello, {name}", "Welcome, {name}"),
+        // A store that an earlier run filled does not know this line.
+        lines.replace(
+            "Hello, {name}",
+            &format!("Welcome {}, {{name}}", std::process::id()),
+        ),
     );
     let said = Nos::new(["build", &greeter.spec(), "--locked", "--offline"]).succeeds();
     assert!(said.stderr.contains("build greeter"), "{}", said.stderr);
@@ -73,5 +75,189 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
     assert_eq!(
         std::fs::read_to_string(kept).unwrap(),
         "fn main() { 1 + }\n"
+    );
+}
+
+const WORKSPACE: [(&str, &str); 9] = [
+    (
+        "both.nos",
+        r#"
+use std.kernel
+
+build one {
+  source = folder("work")
+  using  = cargo(static = true, package = "one")
+}
+build two {
+  source = folder("work")
+  using  = cargo(static = true, package = "two")
+}
+service first {
+  builds = [one]
+  run    = ["/usr/bin/one"]
+}
+service second {
+  builds = [two]
+  run    = ["/usr/bin/two"]
+}
+host both {
+  kernel   = kernel.stock
+  services = [first, second]
+}
+"#,
+    ),
+    (
+        "work/Cargo.lock",
+        "version = 4\n\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\ndependencies = [\n \
+         \"shared\",\n]\n\n[[package]]\nname = \"shared\"\nversion = \"0.1.0\"\n\n[[package]]\nname \
+         = \"two\"\nversion = \"0.1.0\"\ndependencies = [\n \"shared\",\n]\n",
+    ),
+    (
+        "work/Cargo.toml",
+        "[workspace]\nresolver = \"3\"\nmembers = [\"one\", \"shared\", \"two\"]\n\n\
+         [workspace.dependencies]\nshared = { path = \"shared\" }\n",
+    ),
+    (
+        "work/one/Cargo.toml",
+        "[package]\nname = \"one\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         shared.workspace = true\n",
+    ),
+    (
+        "work/one/src/main.rs",
+        "fn main() {\n    println!(\"one {}\", shared::greeting());\n}\n",
+    ),
+    (
+        "work/shared/Cargo.toml",
+        "[package]\nname = \"shared\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    ),
+    (
+        "work/shared/src/lib.rs",
+        "pub fn greeting() -> &'static str {\n    \"hello\"\n}\n",
+    ),
+    (
+        "work/two/Cargo.toml",
+        "[package]\nname = \"two\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         shared = { path = \"../shared\" }\n",
+    ),
+    (
+        "work/two/src/main.rs",
+        "fn main() {\n    println!(\"two {}\", shared::greeting());\n}\n",
+    ),
+];
+
+/// A workspace of two services and a library, made with the tools that `examples/greeter` pins.
+fn workspace() -> Example {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in WORKSPACE {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let mut lock = Example::copy("greeter").lock();
+    let tools = lock.groups.remove("build greeter").unwrap();
+    for build in ["build one", "build two"] {
+        lock.groups.insert(build.into(), tools.clone());
+    }
+    std::fs::write(folder.path().join("nos.lock"), lock.to_text()).unwrap();
+    Example::from_folder("both", folder.path())
+}
+
+/// Builds after a change; the actions that ran, and the crates that were compiled in them.
+fn rebuilt(example: &Example) -> (Vec<String>, Vec<String>) {
+    let said = Nos::new(["build", &example.spec(), "--locked", "--offline"]).succeeds();
+    let ran = said.stderr.lines().filter_map(|line| {
+        let (label, _) = line
+            .trim_start()
+            .strip_prefix("Built ")?
+            .rsplit_once(" (")?;
+        Some(label.to_owned())
+    });
+    let ran: Vec<String> = ran.collect();
+    let logs = std::fs::read_dir(shared_store().join("logs")).unwrap();
+    let mut logs: Vec<_> = logs.map(|log| log.unwrap()).collect();
+    logs.sort_by_key(|log| log.metadata().unwrap().modified().unwrap());
+    let mut compiled = Vec::new();
+    for label in &ran {
+        let prefix = label.replace(' ', "-");
+        let name = |log: &std::fs::DirEntry| log.file_name().into_string().unwrap();
+        // The newest log of an action that ran is its own.
+        let log = logs.iter().rev().find(|log| {
+            let name = name(log);
+            name.rsplit_once('-')
+                .is_some_and(|(name, _)| name == prefix)
+        });
+        let Some(log) = log else { continue };
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        let crates = text.lines().filter_map(|line| {
+            let (name, _) = line
+                .trim_start()
+                .strip_prefix("Compiling ")?
+                .split_once(' ')?;
+            Some(format!("{label}: {name}"))
+        });
+        compiled.extend(crates);
+    }
+    compiled.sort();
+    (ran, compiled)
+}
+
+#[test]
+fn in_a_workspace_only_what_changed_and_what_needs_it_is_compiled() {
+    if !can_make_sandboxes() {
+        say!("SKIPPED: making a workspace of Rust services, as sandboxes cannot be made here");
+        return;
+    }
+    let both = workspace();
+    // A store that an earlier run filled knows none of this one's lines.
+    let tag = std::process::id();
+
+    // A line of one service.
+    let main = String::from_utf8(both.read("work/one/src/main.rs")).unwrap();
+    both.write(
+        "work/one/src/main.rs",
+        main.replace("one {}", &format!("one {tag} {{}}")),
+    );
+    let (ran, compiled) = rebuilt(&both);
+    assert_eq!(compiled, ["build one: one"], "{ran:?}");
+    assert!(ran.contains(&"image first".to_string()), "{ran:?}");
+    for other in [
+        "build two",
+        "compose second",
+        "image second",
+        "libraries of one",
+        "libraries of two",
+    ] {
+        assert!(!ran.contains(&other.to_string()), "{ran:?}");
+    }
+
+    // A line of what both need: nothing from elsewhere is compiled again.
+    both.write(
+        "work/shared/src/lib.rs",
+        format!("pub fn greeting() -> &'static str {{\n    \"hola {tag}\"\n}}\n"),
+    );
+    let (ran, compiled) = rebuilt(&both);
+    let own: Vec<_> = compiled
+        .iter()
+        .filter(|line| line.starts_with("build"))
+        .collect();
+    assert_eq!(own, ["build one: one", "build two: two"], "{ran:?}");
+    assert!(
+        compiled.contains(&"libraries of one: shared".to_string()),
+        "{compiled:?}"
+    );
+    assert!(
+        !ran.iter().any(|label| label.starts_with("dependencies")),
+        "{ran:?}"
+    );
+
+    // A comment there: the programs stay as they are, and so do the images.
+    both.write(
+        "work/shared/src/lib.rs",
+        format!("pub fn greeting() -> &'static str {{\n    \"hola {tag}\"\n}}\n// The end.\n"),
+    );
+    let (ran, _) = rebuilt(&both);
+    assert!(
+        !ran.iter().any(|label| label.starts_with("image")),
+        "{ran:?}"
     );
 }

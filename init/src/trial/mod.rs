@@ -128,10 +128,8 @@ impl Guard {
             return;
         };
         let is_other = |place: &Place| place.part_uuid != device;
-        if self.place.as_ref().is_some_and(is_other)
-            && let Some(place) = Place::anywhere(Some(&device))
-        {
-            self.place = Some(place);
+        if self.place.as_ref().is_some_and(is_other) {
+            self.place = Place::anywhere(Some(&device)).or(self.place.take());
         }
     }
 

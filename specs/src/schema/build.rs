@@ -126,7 +126,7 @@ pub(crate) const CARGO: Call = Call {
             "package",
             &Type::Text(&CRATE),
             "the package at the top, or all of the workspace",
-            "Which package of a workspace.",
+            "Which package of a workspace. Of the others it sees only those that it needs.",
         ),
         option(
             "features",
