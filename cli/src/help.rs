@@ -333,8 +333,9 @@ const WORDS: &[Words] = &[
     },
     Words {
         verb: "sbom",
-        about: "Lists every package of the system with version and digest, from the spec and \
-                its lock; nothing is scanned, fetched or built.",
+        about: "Lists every package and crate of the system with version and digest, from the \
+                spec, its lock and the lock files of Rust packages. Nothing is scanned or \
+                built; crates are fetched, because they say their licences.",
         examples: &[
             "nos sbom > edge.spdx.json",
             "nos sbom fleet.nos#edge --format cyclonedx",

@@ -93,9 +93,14 @@ impl LockFile {
             };
             let checksum = checksum.and_then(|text| text.parse().ok());
             let Some(checksum) = checksum else {
+                let from = match source.starts_with("git+") {
+                    true => "; crates are not taken from repositories",
+                    false => "",
+                };
                 return Err(wrong(format!(
                     "the crate {name} {version} comes from {source} and has no checksum in \
-                     Cargo.lock; take it from a registry"
+                     Cargo.lock{from}; take it from a registry, or copy it beside the package and \
+                     name it by its path"
                 )));
             };
             found.crates.push(Crate {

@@ -10,7 +10,7 @@ use nos_store::Digest;
 use serde_json::Value;
 use std::path::Path;
 
-/// The bill of materials, from the spec and its lock; nothing is fetched or built.
+/// The bill of materials, from the spec and lock files; nothing is built.
 pub(crate) fn sbom(context: &Context, args: &SbomArgs) -> Outcome {
     let project = check::load(context, &args.spec.spec)?;
     let system = project.system()?;

@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bom;
 mod boot;
 mod channels;
 mod cuts;

@@ -125,15 +125,16 @@ fn building_again_gives_the_same_bytes() {
     assert!(output.stderr.contains("Reproducible"), "{}", output.stderr);
 }
 
-/// The root hashes of the examples' images, which cover every byte of them. Not the kernel image:
-/// `init` is in it, and what that is depends on the Rust that compiled it.
+/// The root hashes of the examples' images, which cover every byte of them, and the digests of their
+/// unified kernel images, which have kernel, modules, `init` and manifest in them.
 ///
-/// Where this fails and nothing was pinned anew, today's program makes other images of the same
-/// packages: every machine that is updated will write all its images once more, and
-/// `WORK_VERSION` must be raised so that stores do not mix the old and the new. If that is meant,
-/// `UPDATE_EXPECT=1 cargo test -p nos --test e2e pinned` writes the new ones.
+/// Where a root hash differs and nothing was pinned anew, today's program makes other images of the
+/// same packages: every machine that is updated will write all its images once more, and
+/// `WORK_VERSION` must be raised so that stores do not mix the old and the new. A kernel image
+/// differs as well where `init` or what it is told has changed. If that is meant, `UPDATE_EXPECT=1
+/// cargo test -p nos --test e2e pinned` writes the new ones.
 #[test]
-fn images_of_the_examples_have_the_pinned_root_hashes() {
+fn systems_of_the_examples_have_the_pinned_digests() {
     // A store that no older program has made images in.
     let place = tempfile::tempdir().unwrap();
     let store = place.path().join("store");
@@ -141,7 +142,7 @@ fn images_of_the_examples_have_the_pinned_root_hashes() {
     for name in ["cache", "hello", "web"] {
         let example = Example::copy(name);
         if example.repinned {
-            say!("SKIPPED: pinned root hashes, as the archive has moved on since {name} was");
+            say!("SKIPPED: pinned digests, as the archive has moved on since {name} was");
             return;
         }
         store_with_packages(&store, &example.lock());
@@ -152,6 +153,8 @@ fn images_of_the_examples_have_the_pinned_root_hashes() {
             let image = at(image, "/name").as_str().unwrap();
             found.push_str(&format!("{name} {image} {hash}\n"));
         }
+        let uki = at(&built, "/system/uki/digest").as_str().unwrap();
+        found.push_str(&format!("{name} kernel-image {uki}\n"));
     }
     expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/pinned.txt")].assert_eq(&found);
 }
