@@ -3,7 +3,8 @@
 use crate::error::BuildError;
 use nos_formats::tree::{Kind, Node, Tree, TreePath};
 use nos_store::{Blob, Digest, Store};
-use rustix::fs::{AtFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, FlockOperation, Timespec, Timestamps};
+use std::cmp::Reverse;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -11,10 +12,23 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Folder below the store's root that holds checked-out trees by digest.
-const CHECKOUTS: &str = "checkouts";
+pub(crate) const CHECKOUTS: &str = "checkouts";
 
 /// Folder below that holds each file once, whichever checkouts have it.
-const FILES: &str = "files";
+pub(crate) const FILES: &str = "files";
+
+/// The file below that is locked while checkouts are used or removed.
+pub(crate) const LOCK: &str = ".lock";
+
+/// The order in which names of a folder are made; many file systems list them so, or the other way
+/// round. Nothing may depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As names sort.
+    Names,
+    /// The other way round.
+    Reversed,
+}
 
 /// The time that every file of a checkout bears, in seconds since 1970: the first of 1980, the
 /// oldest that archive formats can hold. Builds get it as `SOURCE_DATE_EPOCH`.
@@ -29,20 +43,23 @@ pub const EPOCH: i64 = 315_532_800;
 ///
 /// # Errors
 /// [`BuildError::Io`] with the path that could not be written.
-pub fn checkout(store: &Store, digest: &Digest) -> Result<PathBuf, BuildError> {
+pub fn checkout(store: &Store, digest: &Digest, order: Order) -> Result<PathBuf, BuildError> {
     let base = store.root().join(CHECKOUTS);
     let folder = base.join(digest.to_string());
+    let files = base.join(FILES);
+    fs::create_dir_all(&files).map_err(|e| trouble(&files, e))?;
+    // Nothing is swept away between this look and the return: see `leftovers`.
+    let _lock = lock(&base, FlockOperation::LockShared)?;
     if folder.is_dir() {
         return Ok(folder);
     }
-    let files = base.join(FILES);
-    fs::create_dir_all(&files).map_err(|e| trouble(&files, e))?;
     let scratch = tempfile::Builder::new().prefix(".part-").tempdir_in(&base);
     let scratch = scratch.map_err(|e| trouble(&base, e))?;
     let place = scratch.path().join("root");
     fs::create_dir(&place).map_err(|e| trouble(&place, e))?;
     fill(
         &store.read_tree(digest)?,
+        order,
         &place,
         &mut |blob, executable, place| {
             let shared = shared(store, &files, blob, executable)?;
@@ -72,9 +89,15 @@ pub fn checkout(store: &Store, digest: &Digest) -> Result<PathBuf, BuildError> {
 ///
 /// # Errors
 /// [`BuildError::Io`] with the path that could not be written.
-pub fn copy_out(store: &Store, digest: &Digest, folder: &Path) -> Result<(), BuildError> {
+pub fn copy_out(
+    store: &Store,
+    digest: &Digest,
+    order: Order,
+    folder: &Path,
+) -> Result<(), BuildError> {
     fill(
         &store.read_tree(digest)?,
+        order,
         folder,
         &mut |blob, executable, place| {
             copy(store, blob, executable, place)?;
@@ -131,15 +154,33 @@ fn sync(folder: &Path) -> Result<(), BuildError> {
     rustix::fs::syncfs(&opened).map_err(|e| trouble(folder, e.into()))
 }
 
-/// Makes the folders and links of a tree in the order of their names; `file` makes the files.
+/// The lock between those who use checkouts and the one who removes some. It goes with the file.
+pub(crate) fn lock(base: &Path, how: FlockOperation) -> Result<fs::File, BuildError> {
+    let place = base.join(LOCK);
+    let file = fs::File::create(&place).map_err(|e| trouble(&place, e))?;
+    loop {
+        match rustix::fs::flock(&file, how) {
+            Err(rustix::io::Errno::INTR) => {}
+            done => return done.map(|()| file).map_err(|e| trouble(&place, e.into())),
+        }
+    }
+}
+
+/// Makes the folders and links of a tree; `file` makes the files.
 fn fill(
     tree: &Tree<Blob>,
+    order: Order,
     folder: &Path,
     file: &mut dyn FnMut(&Blob, bool, &Path) -> Result<(), BuildError>,
 ) -> Result<(), BuildError> {
     let mut links = Vec::new();
     let mut folders = Vec::new();
-    for (path, Node { metadata, kind }) in tree.iter() {
+    let mut entries: Vec<(&TreePath, &Node<Blob>)> = tree.iter().collect();
+    if order == Order::Reversed {
+        // A folder still comes before what is in it.
+        entries.sort_by_key(|(path, _)| (path.components().count(), Reverse(*path)));
+    }
+    for (path, Node { metadata, kind }) in entries {
         let place = place(folder, path);
         match kind {
             Kind::Directory => {

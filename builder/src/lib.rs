@@ -24,6 +24,7 @@ mod image;
 pub mod ingredients;
 pub mod init;
 pub mod kernel;
+pub mod leftovers;
 pub mod make;
 mod oci;
 pub mod outside;

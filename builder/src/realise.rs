@@ -26,6 +26,9 @@ pub struct Options<'a> {
     /// Make `init` from its source also where the one that travels with this program would do,
     /// and refuse to go on where the two differ.
     pub init_from_source: bool,
+    /// Vary what a build sees of the machine it runs on: the order of folders, the number of
+    /// processors, and the wall clock of programs that ask their C library.
+    pub vary: bool,
     /// Keep what a failed build left in its folders, to look at.
     pub keep_failed: bool,
 }

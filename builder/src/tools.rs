@@ -2,7 +2,7 @@
 //! unpacked, trimmed to what the program reaches, and checked out as a folder.
 
 use crate::build::Session;
-use crate::checkout::checkout;
+use crate::checkout::{Order, checkout};
 use crate::debian::{self, Changes, Environment, Mode};
 use crate::error::BuildError;
 use crate::plan::{Plan, keep_only};
@@ -87,7 +87,7 @@ impl Tools<'_> {
                 .store
                 .set_root(&self.group().replace(' ', "-"), &targets)?;
         }
-        checkout(session.store, &tree)
+        checkout(session.store, &tree, Order::Names)
     }
 
     fn plan(&self, lock: &Lock) -> Result<Plan, BuildError> {

@@ -40,6 +40,15 @@ impl Bench {
             ("/bin/ln", "bin/ln"),
             ("/bin/chmod", "bin/chmod"),
             ("/bin/cat", "bin/cat"),
+            ("/bin/date", "bin/date"),
+            ("/bin/ls", "bin/ls"),
+            ("/bin/stat", "bin/stat"),
+            ("/bin/touch", "bin/touch"),
+            ("/bin/uname", "bin/uname"),
+            ("/usr/bin/env", "bin/env"),
+            ("/usr/bin/id", "bin/id"),
+            ("/usr/bin/nproc", "bin/nproc"),
+            ("/usr/bin/od", "bin/od"),
             ("/lib64/ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2"),
             (
                 "/lib/x86_64-linux-gnu/libc.so.6",
@@ -92,6 +101,14 @@ impl Bench {
     }
 
     fn make(&self, recipe: Recipe) -> Result<(ActionResult, Fate), BuildError> {
+        self.make_by(recipe, Options::default())
+    }
+
+    fn make_by(
+        &self,
+        recipe: Recipe,
+        options: Options<'_>,
+    ) -> Result<(ActionResult, Fate), BuildError> {
         let folder = |name: &str| Action {
             label: name.into(),
             inputs: Vec::new(),
@@ -112,7 +129,7 @@ impl Bench {
             memory_bytes: 4 << 30,
             keep_going: false,
             observer: &Silent,
-            options: Options::default(),
+            options,
         };
         let known = survey(&builder, &plan)?;
         let all = realise(&builder, &plan, known);
@@ -196,7 +213,9 @@ fn builds_that_go_wrong_say_why_and_leave_a_sound_store() {
     recipe.limits.time = Duration::from_millis(300);
     let message = bench.wrong(recipe);
     assert!(message.contains("it was ended after 0 s"), "{message}");
-    let mut recipe = Bench::recipe("while :; do cat <&- | sleep 100 & done");
+    let mut recipe = Bench::recipe(
+        "sh -c 'kill -STOP $$' & first=$!; (while :; do sh -c 'kill -STOP $$' & done) & wait $first",
+    );
     recipe.limits.processes = 32;
     let message = bench.wrong(recipe);
     assert!(message.contains("more than 32 processes"), "{message}");
@@ -216,4 +235,160 @@ fn a_source_that_does_not_fit_is_refused() {
     let message = bench.wrong(Bench::recipe("true"));
     assert!(message.contains("do not fit into the 16 MiB"), "{message}");
     assert!(Path::new(&bench.folder.path().join("source/big")).exists());
+}
+
+/// What a build must not write down, each as a file of that name.
+const DIFFERS: &[(&str, &str)] = &[
+    ("clock", "date +%Y"),
+    ("cores", "echo $NOS_CORES"),
+    ("order", "ls -U many"),
+    ("processors", "nproc"),
+    ("random", "od -An -tx8 -N16 /dev/urandom"),
+];
+
+/// What is the same for every build.
+const CONSTANT: &[(&str, &str)] = &[
+    (
+        "addresses",
+        "cat /proc/self/maps | while read a b; do echo ${a%%-*}; break; done",
+    ),
+    ("folder", "pwd"),
+    ("home", "echo $HOME $TMPDIR $PATH"),
+    ("host", "uname -n"),
+    ("language", "echo $LANG $LC_ALL $TZ"),
+    ("mask", "umask; touch new; stat -c %a new"),
+    (
+        "owners",
+        "stat -c '%u %g %a' / /build hello /needs/other/hello /bin/sh",
+    ),
+    ("process", "echo $$"),
+    (
+        "times",
+        "stat -c %Y hello many/* /needs/other/many/* /needs/other /bin/sh",
+    ),
+    ("user", "id"),
+];
+
+#[test]
+fn a_varied_build_shows_what_differs_between_machines_and_nothing_else() {
+    let (Some(first), Some(second)) = (Bench::new(), Bench::new()) else {
+        return;
+    };
+    let mut script = String::new();
+    for (name, line) in DIFFERS.iter().chain(CONSTANT) {
+        script.push_str(&format!("{{ {line}; }} >$out/{name}\n"));
+    }
+    let make = |bench: &Bench, vary| {
+        let many = bench.folder.path().join("source/many");
+        std::fs::create_dir(&many).unwrap();
+        for name in ["one", "two", "three", "four", "five", "six", "seven"] {
+            std::fs::write(many.join(name), name).unwrap();
+        }
+        let options = Options {
+            vary,
+            ..Options::default()
+        };
+        let (result, _) = bench.make_by(Bench::recipe(&script), options).unwrap();
+        result
+    };
+    let (a, b) = (make(&first, false), make(&second, true));
+    let differ = |(name, _): &&(&str, &str)| first.read(&a, name) != second.read(&b, name);
+    let names = |of: &[(&'static str, &str)]| of.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+    let mut found: Vec<_> = DIFFERS
+        .iter()
+        .chain(CONSTANT)
+        .filter(differ)
+        .copied()
+        .collect();
+    // A machine with one processor cannot show a command more.
+    if std::thread::available_parallelism().unwrap().get() == 1 {
+        found.push(DIFFERS[3]);
+        found.sort_unstable();
+    }
+    assert_eq!(names(&found), names(DIFFERS));
+}
+
+#[test]
+fn a_sweep_takes_what_nothing_needs_and_waits_for_nobody() {
+    let Some(bench) = Bench::new() else { return };
+    let mut recipe = Bench::recipe("echo x >$out/x");
+    let (made, _) = bench.make(recipe.clone()).unwrap();
+    recipe.command[2] = "mkdir $out/d; false".into();
+    let keep = Options {
+        keep_failed: true,
+        ..Options::default()
+    };
+    bench.make_by(recipe, keep).unwrap_err();
+    let root = bench.store.root();
+    // As killed processes leave them.
+    std::fs::create_dir_all(root.join("checkouts/.part-x/root/d")).unwrap();
+    std::fs::write(root.join("checkouts/.part-x/root/d/f"), "half").unwrap();
+    let now = std::time::SystemTime::now();
+    let sweep = |now, dry_run, gone: bool| {
+        nos_builder::leftovers::sweep(&bench.store, now, dry_run, &|_| gone).unwrap()
+    };
+    let objects = |folder: &str| std::fs::read_dir(root.join(folder)).unwrap().count();
+
+    // Everything but the unfinished is needed, or young.
+    for dry_run in [true, false] {
+        let swept = sweep(now, dry_run, false);
+        assert_eq!((swept.checkouts_removed, swept.checkouts_kept), (0, 2));
+        assert_eq!((swept.failed_kept, swept.logs_kept), (1, 2));
+        assert_eq!((swept.unfinished_removed, swept.freed_bytes > 0), (1, true));
+    }
+    assert!(!root.join("checkouts/.part-x").exists());
+    let swept = sweep(now, false, false);
+    assert_eq!((swept.unfinished_removed, swept.freed_bytes), (0, 0));
+
+    // Later, and without the trees. What would go is what goes.
+    let later = now + Duration::from_secs(31 * 86_400);
+    let would = sweep(later, true, true);
+    assert_eq!((objects("failed"), objects("logs")), (1, 2));
+    assert_eq!(sweep(later, false, true), would);
+    assert_eq!((would.checkouts_removed, would.checkouts_kept), (2, 0));
+    assert_eq!((would.failed_removed, would.logs_removed), (1, 2));
+    assert_eq!((objects("failed"), objects("logs")), (0, 0));
+    // The lock, and the folder of files, which is empty but for its own folders.
+    assert_eq!(objects("checkouts"), 2);
+    for shard in std::fs::read_dir(root.join("checkouts/files")).unwrap() {
+        assert_eq!(std::fs::read_dir(shard.unwrap().path()).unwrap().count(), 0);
+    }
+
+    // The next build makes them again.
+    let mut recipe = Bench::recipe("echo y >$out/x");
+    recipe.name = "build again".into();
+    let (again, _) = bench.make(recipe).unwrap();
+    assert_ne!(made.tree("tree"), again.tree("tree"));
+}
+
+#[test]
+fn builds_and_sweeps_at_once_do_not_harm_each_other() {
+    let Some(bench) = Bench::new() else { return };
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let now = std::time::SystemTime::now();
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                nos_builder::leftovers::sweep(&bench.store, now, false, &|_| false).unwrap();
+                let other = Store::open(bench.store.root()).unwrap();
+                other.gc(&Default::default(), &mut |_| ()).unwrap();
+            }
+        });
+        for number in 0..8 {
+            // Another source each time, so that each needs checkouts of its own.
+            std::fs::write(
+                bench.folder.path().join("source/hello"),
+                format!("{number}"),
+            )
+            .unwrap();
+            let script = "for i in 1 2 3 4 5 6 7 8 9; do cat /needs/other/hello; done >$out/x";
+            let made = bench.make(Bench::recipe(script));
+            let (result, _) = made.unwrap_or_else(|error| {
+                over.store(true, std::sync::atomic::Ordering::Relaxed);
+                panic!("{error}")
+            });
+            assert_eq!(bench.read(&result, "x"), number.to_string().repeat(9));
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
 }

@@ -314,6 +314,9 @@ pub(crate) struct BuildArgs {
     /// Make init from its source, and refuse where the one that travels with nos differs
     #[arg(long)]
     pub(crate) init_from_source: bool,
+    /// Vary what builds see of this machine; what the second build of --check does
+    #[arg(long, hide = true)]
+    pub(crate) vary: bool,
     /// After a failure, go on with what does not need its result
     #[arg(short, long)]
     pub(crate) keep_going: bool,
@@ -519,7 +522,7 @@ pub(crate) struct GrowArgs {
 pub(crate) enum StoreVerb {
     /// Show where the store is, what it holds and what keeps it
     Ls,
-    /// Remove what no root keeps
+    /// Remove what no root keeps, and old leftovers of builds
     Gc {
         /// Show what would go, remove nothing
         #[arg(long)]

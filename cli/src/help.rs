@@ -118,7 +118,8 @@ const WORDS: &[Words] = &[
         verb: "build",
         about: "Builds what the store does not have yet and prints the path of the result's \
                 description. The same spec and lock give the same bytes on every machine; \
-                --check builds everything again in an empty store and compares.",
+                --check builds everything again, in an empty store, as another user, with \
+                another clock and whatever else may differ between machines, and compares.",
         examples: &[
             "nos build",
             "nos build fleet.nos#edge -o result",
@@ -250,7 +251,9 @@ const WORDS: &[Words] = &[
     },
     Words {
         verb: "store gc",
-        about: "Safe beside running builds. Builds whose folder is gone no longer keep anything.",
+        about: "Safe beside running builds. Builds whose folder is gone no longer keep anything. \
+                Checked-out trees go with their objects, unfinished files where nobody holds \
+                them, folders of failed builds after 7 days, logs after 30.",
         examples: &["nos store gc --dry-run", "nos store gc"],
     },
     Words {

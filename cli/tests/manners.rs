@@ -416,7 +416,7 @@ fn every_verb_answers_with_one_json_document() {
         gc disk.img --keep 1: bytes_written flushes images_reused images_written number removed repaired sectors_written uki_reused
         log disk.img: disk records
         store ls: path roots
-        store gc --dry-run: freed_bytes objects_kept objects_removed results_kept results_removed
+        store gc --dry-run: freed_bytes leftovers objects_kept objects_removed results_kept results_removed
         explain: []
         explain service.health: text what
         init first: written"#]].assert_eq(&fields.join("\n"));

@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub(crate) folders: Vec<CString>,
     pub(crate) files: Vec<CString>,
     pub(crate) links: Vec<(CString, CString)>,
+    /// The library of another clock, where there is to be one, and its place.
+    pub(crate) clock: Option<(&'static CStr, &'static [u8])>,
     pub(crate) scratch_size: CString,
     pub(crate) scratch_files: CString,
     pub(crate) program: CString,
@@ -376,6 +378,11 @@ fn fill(plan: &mut Plan) -> Result<(), Errno> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, file.as_c_str(), flags, Mode::from_raw_mode(0o644))?;
     }
+    if let Some((name, library)) = plan.clock {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(CWD, name, flags, Mode::from_raw_mode(0o444))?;
+        rustix::io::write(&file, library)?;
+    }
     for (name, target) in &plan.links {
         rustix::fs::symlinkat(target.as_c_str(), CWD, name.as_c_str())?;
     }
@@ -497,6 +504,16 @@ fn supervise(plan: &Plan) -> Outcome<i32> {
     }
 }
 
+/// Makes this process a group of its own that has the terminal, as a shell expects: it would not know
+/// the group that has it, which is outside of the namespace. What is no terminal stays as it is.
+fn own_terminal() -> Result<(), Errno> {
+    rustix::process::setpgid(None, None)?;
+    // Who takes a terminal from another group is stopped.
+    sys::hold_terminal_stops(true)?;
+    let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid());
+    sys::hold_terminal_stops(false)
+}
+
 /// Becomes the command; comes back only where that fails.
 fn command(plan: &Plan) -> (Step, Errno) {
     // Only now, because it forbids the call that made this process.
@@ -507,6 +524,11 @@ fn command(plan: &Plan) -> (Step, Errno) {
     // thousand processes that only make each other would keep it from its turn.
     if let Err(error) = rustix::process::nice(NICENESS) {
         return (Step::Limits, error);
+    }
+    if plan.interactive
+        && let Err(error) = own_terminal()
+    {
+        return (Step::Start, error);
     }
     if let Err(error) = rustix::process::chdir(plan.folder.as_c_str()) {
         return (Step::Folder, error);

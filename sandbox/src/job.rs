@@ -22,6 +22,9 @@ pub struct Job {
     pub limits: Limits,
     /// How many processors it sees; `None`: all that this process may use.
     pub cores: Option<usize>,
+    /// Whether its programs see a wall clock that is years ahead. Only those that ask their C library
+    /// for the time do, and `LD_PRELOAD` is in their environment.
+    pub other_clock: bool,
     /// Whether it talks to this process's own terminal instead of a log: for looking around.
     pub interactive: bool,
 }

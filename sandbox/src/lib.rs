@@ -14,7 +14,7 @@
 //! To the machine that user is the caller, or somebody who owns nothing where the caller is root.
 //! Addresses of memory are not randomised. Nothing that the command starts outlives it.
 //!
-//! **What is not fixed**: the wall clock, the processor's model and the kernel's release are the
+//! **What is not fixed**: the wall clock ([`Job::other_clock`] can tell a build another one), the processor's model and the kernel's release are the
 //! machine's (`SOURCE_DATE_EPOCH` is for the caller to set), and folders of inputs list their names
 //! in the order of the file system that holds them. Folders that the command makes itself lie in
 //! memory and list in the order in which names were made.
@@ -37,3 +37,4 @@ pub use job::{Input, Job, Limits};
 pub use probe::probe;
 pub use run::{Ended, Ending, Limit, Sandbox};
 pub use spawn::Scratch;
+pub use user::as_other_user;

@@ -4,6 +4,7 @@ use crate::child::Message;
 use crate::error::SandboxError;
 use crate::job::{Job, Limits};
 use crate::spawn::{self, Scratch, Spawned};
+use crate::sys;
 use crate::watch;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -100,6 +101,9 @@ impl Sandbox {
         let started = Instant::now();
         let outcome = self.follow(&spawned, log, started);
         spawn::end(&spawned.process);
+        if spawned.output.is_none() {
+            take_terminal_back();
+        }
         let ending = outcome?;
         // What was printed last.
         let mut rest = Taken::default();
@@ -205,6 +209,15 @@ impl Drop for Sandbox {
         if let Some(spawned) = &self.spawned {
             spawn::end(&spawned.process);
         }
+    }
+}
+
+/// Gives the terminal, where there is one, to this process's group again.
+fn take_terminal_back() {
+    // A terminal that is gone wants nobody.
+    if sys::hold_terminal_stops(true).is_ok() {
+        let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpgrp());
+        let _ = sys::hold_terminal_stops(false);
     }
 }
 

@@ -26,6 +26,13 @@ const OWN: [&str; 5] = ["build", "dev", "out", "proc", "tmp"];
 /// Device files of the machine that are safe for everybody.
 const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
 
+/// What tells programs another wall clock, see `clock/clock.rs`.
+const CLOCK: &[u8] = include_bytes!(env!("NOS_CLOCK"));
+
+/// Where it is, and how programs are told of it.
+const CLOCK_PLACE: &std::ffi::CStr = c"dev/.clock";
+const CLOCK_VARIABLE: &str = "LD_PRELOAD=/dev/.clock";
+
 /// Links below `/dev`.
 const DEVICE_LINKS: [(&str, &str); 4] = [
     ("dev/fd", "/proc/self/fd"),
@@ -290,6 +297,9 @@ fn plan(
     for (name, value) in &job.env {
         environment.push(text(&format!("{name}={value}"))?);
     }
+    if job.other_clock {
+        environment.push(text(CLOCK_VARIABLE)?);
+    }
     let arguments = job.command.iter().map(|word| text(word));
     let sources = layout.places.iter().map(|(source, _)| source.clone());
     let sources: Vec<PathBuf> = sources.collect();
@@ -315,8 +325,9 @@ fn plan(
         .map(|fd| fd.as_raw_fd().cast_unsigned())
         .collect();
     keep.sort_unstable();
-    // The kernel counts the processes of every user but root.
-    let process_numbers = match user == User::Caller && rustix::process::geteuid().is_root() {
+    // The kernel counts the processes of every user but root, and who in a namespace is root outside
+    // is not known.
+    let process_numbers = match user == User::Caller && user::may_be_root() {
         true => Some(text(&most.saturating_add(RESERVED_NUMBERS).to_string())?),
         false => None,
     };
@@ -335,6 +346,7 @@ fn plan(
         folders: folders.collect::<Result<_, _>>()?,
         files: files.collect::<Result<_, _>>()?,
         links,
+        clock: job.other_clock.then_some((CLOCK_PLACE, CLOCK)),
         scratch_size,
         scratch_files,
         program: text(program)?,

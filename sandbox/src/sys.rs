@@ -83,6 +83,12 @@ pub(crate) fn exit(status: c_int) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// Puts this process, which has one thread, into a user namespace of its own.
+pub(crate) fn new_user_namespace() -> Result<(), Errno> {
+    // SAFETY: takes a number.
+    checked(unsafe { libc::unshare(libc::CLONE_NEWUSER) }.into()).map(drop)
+}
+
 /// Waits to be killed.
 pub(crate) fn wait_for_the_end() -> ! {
     loop {
@@ -225,6 +231,27 @@ pub(crate) fn reset_signals() {
             8usize,
         );
     }
+}
+
+/// Keeps the signal that stops whoever changes a terminal of others from this thread, or no longer.
+pub(crate) fn hold_terminal_stops(hold: bool) -> Result<(), Errno> {
+    let set = 1u64 << (libc::SIGTTOU - 1);
+    let how = if hold {
+        libc::SIG_BLOCK
+    } else {
+        libc::SIG_UNBLOCK
+    };
+    // SAFETY: the kernel's signal set has 8 bytes, which `set` has.
+    checked(unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            &raw const set,
+            std::ptr::null::<u64>(),
+            8usize,
+        )
+    })
+    .map(drop)
 }
 
 /// Closes the descriptors from `first` to `last`.

@@ -11,6 +11,8 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::ffi::CStr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::OnceLock;
 
 /// The user and group inside.
@@ -97,6 +99,39 @@ pub(crate) fn input_for_apart(source: &CStr) -> Option<OwnedFd> {
 /// Whether this process may make processes of [`APART`].
 pub(crate) fn can_be_apart() -> bool {
     root_is_apart().is_some()
+}
+
+/// Whether this process's user may be the machine's root.
+pub(crate) fn may_be_root() -> bool {
+    let all = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let outside = all.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    rustix::process::geteuid().is_root() || !outside
+}
+
+/// The user that [`as_other_user`] makes of the caller.
+const OTHER: u32 = 4321;
+
+/// Lets a command run as another user, with nobody's privileges: in a user namespace where the caller
+/// is called otherwise. What belongs to the caller belongs to that user there, and everything else
+/// to nobody. Starting the command fails where the machine allows no user namespaces.
+pub fn as_other_user(command: &mut Command) {
+    let (user, group) = User::Caller.ids();
+    let maps = [
+        (c"/proc/self/setgroups", "deny".to_string()),
+        (c"/proc/self/uid_map", format!("{OTHER} {user} 1")),
+        (c"/proc/self/gid_map", format!("{OTHER} {group} 1")),
+    ];
+    let enter = move || {
+        sys::new_user_namespace()?;
+        for (file, text) in &maps {
+            let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+            let file = rustix::fs::open(*file, flags, Mode::empty())?;
+            rustix::io::write(&file, text.as_bytes())?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made; nothing allocates or takes a lock.
+    unsafe { command.pre_exec(enter) };
 }
 
 /// A user namespace in which 0 is [`APART`].

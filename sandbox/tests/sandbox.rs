@@ -391,3 +391,35 @@ fn a_log_that_cannot_be_written_ends_the_command() {
         .run(&mut Full);
     assert!(matches!(error, Err(SandboxError::Log(_))), "{error:?}");
 }
+
+#[test]
+fn another_clock_is_years_ahead_for_programs_and_not_for_files() {
+    if !possible() {
+        return;
+    }
+    let mut job =
+        script("date +%Y; touch new; date -r new +%Y; perl -e 'print +(gmtime)[5] + 1900'");
+    let year = |log: &str, line| -> i64 { log.lines().nth(line).unwrap().parse().unwrap() };
+    let (now, _) = run(&job);
+    job.other_clock = true;
+    let (later, ended) = run(&job);
+    assert_eq!(ended.ending, Ending::Exited(0), "{later}");
+    assert!(year(&later, 0) >= year(&now, 0) + 5, "{now} {later}");
+    assert!(year(&later, 2) >= year(&now, 2) + 5, "{now} {later}");
+    assert!(year(&later, 1) <= year(&now, 1) + 1, "{now} {later}");
+}
+
+#[test]
+fn a_command_can_run_as_another_user() {
+    if !possible() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new("/bin/sh");
+    command
+        .args(["-c", "id -u; id -g; >mine; stat -c '%u %g' mine"])
+        .current_dir(folder.path());
+    nos_sandbox::as_other_user(&mut command);
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert_eq!(said, "4321\n4321\n4321 4321\n");
+}

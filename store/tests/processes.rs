@@ -65,7 +65,8 @@ fn step(name: &str) {
 
 /// Builds one thing after the other, and looks each time whether it is all there.
 fn build(path: &Path, seed: u64, rounds: u64) {
-    let source = tempfile::tempdir().unwrap();
+    // Beside the store, because a process that is killed removes nothing.
+    let source = tempfile::tempdir_in(path.parent().unwrap()).unwrap();
     for n in seed..seed.saturating_add(rounds) {
         let store = Store::options().durable(false).open(path).unwrap();
         for i in 0..5 {

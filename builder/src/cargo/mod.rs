@@ -64,6 +64,8 @@ fn ahead(name: &str, build: &Build, cargo: &Cargo) -> Recipe {
             "cargo clean --frozen --release --target {TARGET} $(sed 's/^/-p /' {})",
             parts::EMPTIED
         ),
+        // What cargo remembers of the compiler says when its file was made.
+        "rm -f \"$CARGO_TARGET_DIR/.rustc_info.json\"".into(),
         "cp -r \"$CARGO_TARGET_DIR\" \"$out/target\"".into(),
     ];
     let mut recipe = common(name, build, cargo, &lines);

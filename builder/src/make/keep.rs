@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Folder below the store's root; one folder in it for each failed build, the last failure's.
-const FAILED: &str = "failed";
+pub(crate) const FAILED: &str = "failed";
 
 /// Copies a scratch; gives where it is.
 ///

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 /// Folder below the store's root.
-const LOGS: &str = "logs";
+pub(crate) const LOGS: &str = "logs";
 
 /// How many logs are kept.
 const KEPT: usize = 200;

@@ -7,13 +7,15 @@ mod output;
 pub(crate) mod recipes;
 pub mod tools;
 
-use crate::checkout::{self, EPOCH};
+use crate::checkout::{self, EPOCH, Order};
 use crate::compose::output_tree;
 use crate::error::BuildError;
 use crate::realise::Builder;
+pub(crate) use keep::FAILED;
+pub(crate) use log::LOGS;
 use log::Log;
 use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox};
-pub use nos_sandbox::{SandboxError, probe};
+pub use nos_sandbox::{SandboxError, as_other_user, probe};
 use nos_store::{ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 use std::fs;
@@ -126,7 +128,13 @@ fn stand(
     interactive: bool,
 ) -> Result<Sandbox, BuildError> {
     let (root, seen, copied) = place_inputs(builder, recipe, inputs)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let vary = builder.options.vary;
+    let usual = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = match (vary, usual) {
+        (false, cores) => cores,
+        (true, 1) => 2,
+        (true, _) => 1,
+    };
     let mut env = recipe.env.clone();
     for (name, value) in [
         ("HOME", "/build".to_string()),
@@ -147,13 +155,22 @@ fn stand(
         root,
         inputs: seen,
         limits: recipe.limits,
-        cores: None,
+        cores: vary.then_some(cores),
+        other_clock: vary,
         interactive,
     };
     let sandbox = Sandbox::new(&job)?;
     let scratch = sandbox.scratch()?;
     scratch.fill(|folder| fill(builder, recipe, &folder.join("build"), &copied))??;
     Ok(sandbox)
+}
+
+/// In which order the names of inputs are made.
+fn order(builder: &Builder<'_>) -> Order {
+    match builder.options.vary {
+        true => Order::Reversed,
+        false => Order::Names,
+    }
 }
 
 type Placed = (Option<PathBuf>, Vec<Input>, Vec<(String, Digest)>);
@@ -169,12 +186,15 @@ fn place_inputs(
         match place {
             Place::Root => {
                 let tree = output_tree(input, "tree")?;
-                root = Some(checkout::checkout(builder.store, &tree)?);
+                root = Some(checkout::checkout(builder.store, &tree, order(builder))?);
             }
             Place::At(target) => {
                 let source = match input.object("file") {
                     Some(blob) => builder.store.object_path(&blob.digest),
-                    None => checkout::checkout(builder.store, &output_tree(input, "tree")?)?,
+                    None => {
+                        let tree = output_tree(input, "tree")?;
+                        checkout::checkout(builder.store, &tree, order(builder))?
+                    }
                 };
                 seen.push(Input {
                     source,
@@ -207,9 +227,11 @@ fn fill(
     for (below, tree) in copied {
         let folder = build.join(below);
         fs::create_dir_all(&folder).map_err(|error| full(below, error))?;
-        checkout::copy_out(builder.store, tree, &folder).map_err(|error| match error {
-            BuildError::Io { error, .. } => full(below, error),
-            other => other,
+        checkout::copy_out(builder.store, tree, order(builder), &folder).map_err(|error| {
+            match error {
+                BuildError::Io { error, .. } => full(below, error),
+                other => other,
+            }
         })?;
     }
     for (below, text) in &recipe.files {

@@ -103,6 +103,7 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         session.keep_going = args.keep_going;
         session.options.keep_failed = args.keep_failed;
         session.options.init_from_source = args.init_from_source;
+        session.options.vary = args.vary;
         session
     })?;
     let Made {

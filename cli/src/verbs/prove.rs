@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::scratch::Scratch;
 use nos_builder::build::Session;
 use nos_builder::compare::first_difference;
+use nos_builder::make;
 use nos_builder::project::LOCK_NAME;
 use nos_store::Store;
 use rustix::fs::Mode;
@@ -26,7 +27,9 @@ const OTHER_ENVIRONMENT: [(&str, &str); 4] = [
 
 /// Builds again in a process of its own: an empty store, a folder of another name that holds
 /// nothing but what the spec names, made in the opposite order and with other times and
-/// permissions, another number of threads, another environment. Then compares action by action.
+/// permissions, another number of threads, another environment, and as another user. Its builds see
+/// other numbers of processors, other orders of folders and another wall clock. Then compares action
+/// by action.
 pub(super) fn prove(context: &Context, made: &Made) -> Outcome {
     let Made {
         store,
@@ -41,16 +44,17 @@ pub(super) fn prove(context: &Context, made: &Made) -> Outcome {
     let first = session(context, store, project);
 
     let folder = place.join("the same elsewhere");
-    let mut paths: Vec<PathBuf> = first
-        .local_sources(system, &lock)?
-        .into_iter()
-        .map(PathBuf::from)
-        .collect();
-    paths.push(LOCK_NAME.into());
+    let mut paths: Vec<PathBuf> = vec![LOCK_NAME.into()];
+    // What other hosts of the spec name has to be there for the spec to be right.
+    for host in &project.checked.systems {
+        let sources = first.local_sources(host, &lock)?;
+        paths.extend(sources.into_iter().map(PathBuf::from));
+    }
     let texts = project.checked.sources.iter();
     let texts = texts.map(|(_, source)| Path::new(&source.name));
     paths.extend(texts.filter_map(|path| inside(path, &project.folder)));
     paths.sort();
+    paths.dedup();
     for path in paths.iter().rev() {
         let (from, to) = (project.folder.join(path), folder.join(path));
         copy(&from, &to).map_err(|error| {
@@ -106,22 +110,35 @@ fn build_again(context: &Context, target: &OsString, store: &Path, place: &Path)
             "cannot start the second build: {error}; try again"
         ))
     };
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
-    command
-        .args(["build", "--locked", "--offline", "--quiet", "--jobs"])
-        .arg(if context.jobs == 1 { "3" } else { "1" })
-        .arg("--store")
-        .arg(store)
-        .arg(target)
-        .env_clear()
-        .envs(OTHER_ENVIRONMENT)
-        .env("HOME", place)
-        .env("TMPDIR", place)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    let program = std::env::current_exe().map_err(failed)?;
+    let command = || {
+        let mut command = Command::new(&program);
+        command
+            .args(["build", "--locked", "--offline", "--quiet", "--vary"])
+            .arg("--jobs")
+            .arg(if context.jobs == 1 { "3" } else { "1" })
+            .arg("--store")
+            .arg(store)
+            .arg(target)
+            .env_clear()
+            .envs(OTHER_ENVIRONMENT)
+            .env("HOME", place)
+            .env("TMPDIR", place)
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        command
+    };
     let usual = rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let child = command.spawn();
+    let mut other = command();
+    make::as_other_user(&mut other);
+    let child = other.spawn().or_else(|error| {
+        context.shell.warn(format_args!(
+            "the second build runs as the same user, as this machine makes no other: {error}; `nos \
+             doctor` says what would help"
+        ));
+        command().spawn()
+    });
     rustix::process::umask(usual);
     let ended = child.and_then(|mut child| child.wait()).map_err(failed)?;
     match ended.success() {

@@ -5,12 +5,16 @@ use crate::args::StoreVerb;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_size;
+use nos_builder::leftovers::{self, Swept};
 use nos_store::{
-    GcEvent, GcOptions, GcReport, PublicKey, Trust, VerifyEvent, VerifyOptions, VerifyReport,
+    Digest, GcEvent, GcOptions, GcReport, PublicKey, Trust, VerifyEvent, VerifyOptions,
+    VerifyReport,
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 pub(crate) fn run(context: &Context, verb: StoreVerb) -> Outcome {
     match verb {
@@ -148,6 +152,38 @@ fn import(context: &Context, file: &Path, trust: &[String], unsigned: bool) -> O
     Ok(())
 }
 
+/// What a collection removed, or would remove.
+#[derive(Serialize)]
+struct Collected {
+    #[serde(flatten)]
+    report: GcReport,
+    leftovers: Swept,
+}
+
+impl Collected {
+    fn text(&self, dry_run: bool) -> String {
+        let Self { report, leftovers } = self;
+        let verb = if dry_run { "would remove" } else { "removed" };
+        format!(
+            "{verb} {} objects and {} results, {}; {} objects stay\n\
+             {verb} {} checkouts, {} failed builds, {} logs and {} unfinished files, {}; {} \
+             checkouts, {} failed builds and {} logs stay\n",
+            report.objects_removed,
+            report.results_removed,
+            human_size(report.freed_bytes),
+            report.objects_kept,
+            leftovers.checkouts_removed,
+            leftovers.failed_removed,
+            leftovers.logs_removed,
+            leftovers.unfinished_removed,
+            human_size(leftovers.freed_bytes),
+            leftovers.checkouts_kept,
+            leftovers.failed_kept,
+            leftovers.logs_kept,
+        )
+    }
+}
+
 fn gc(context: &Context, dry_run: bool) -> Outcome {
     let store = context.open_store()?;
     let options = GcOptions {
@@ -163,24 +199,25 @@ fn gc(context: &Context, dry_run: bool) -> Outcome {
             shell.status("Dropped", format_args!("{root}, whose place is gone"));
         }
     }
-    let report = store.gc(&options, &mut |event| {
-        if let GcEvent::Dangling { target } = event {
-            shell.warn(format_args!(
-                "a root keeps {} which is gone; build its spec again",
-                target.digest()
-            ));
+    let mut gone: BTreeSet<Digest> = BTreeSet::new();
+    let report = store.gc(&options, &mut |event| match event {
+        GcEvent::Dangling { target } => shell.warn(format_args!(
+            "a root keeps {} which is gone; build its spec again",
+            target.digest()
+        )),
+        GcEvent::Object { digest, .. } => {
+            gone.insert(digest);
         }
+        _ => {}
     })?;
-    let verb = if dry_run { "would remove" } else { "removed" };
-    shell.result(&report, |report: &GcReport| {
-        format!(
-            "{verb} {} objects and {} results, {}; {} objects stay\n",
-            report.objects_removed,
-            report.results_removed,
-            human_size(report.freed_bytes),
-            report.objects_kept
-        )
-    })?;
+    let leftovers = leftovers::sweep(&store, SystemTime::now(), dry_run, &|digest| {
+        gone.contains(digest)
+    });
+    let collected = Collected {
+        report,
+        leftovers: leftovers.map_err(Failure::failed)?,
+    };
+    shell.result(&collected, |collected| collected.text(dry_run))?;
     Ok(())
 }
 
