@@ -10,12 +10,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "nothing here resizes a terminal")]
+#[path = "../looking/terminal.rs"]
+mod terminal;
 
 mod bom;
 mod boot;
 mod channels;
 mod cuts;
 mod damage;
+mod failing;
 mod generations;
 mod init;
 mod interrupted;
