@@ -464,7 +464,7 @@ impl Session<'_> {
                         self.store.add_file(from.object_path(&digest))?;
                     }
                 }
-                (Work::Fetch(_) | Work::Git(..) | Work::Crates, Some(done)) => {
+                (Work::Fetch(_) | Work::Git(..) | Work::Pull { .. } | Work::Crates, Some(done)) => {
                     self.borrow(from, done)?
                 }
                 _ => {}

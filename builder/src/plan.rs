@@ -421,6 +421,28 @@ impl Planner<'_> {
         Ok(self.plan.push("kernel".into(), vec![made], work))
     }
 
+    /// An image made elsewhere, as a tree.
+    fn base(&mut self, base: &Base) -> ActionId {
+        let (name, source) = match base {
+            Base::Oci { path } => {
+                let work = Work::Source(Origin::Any(path.clone()));
+                let id = self.plan.push(format!("image {path}"), Vec::new(), work);
+                (path.clone(), id)
+            }
+            Base::Registry { url, sha256 } => {
+                let name = url.rsplit('/').next().unwrap_or_default().to_owned();
+                let work = Work::Pull {
+                    url: url.clone(),
+                    sha256: sha256.clone(),
+                };
+                let id = self.plan.push(format!("pull {name}"), Vec::new(), work);
+                (name, id)
+            }
+        };
+        let label = format!("import {name}");
+        self.plan.push(label, vec![source], Work::Oci { name })
+    }
+
     fn image(
         &mut self,
         system: &System,
@@ -430,11 +452,8 @@ impl Planner<'_> {
     ) -> Result<ActionId, PlanError> {
         let mut inputs = Vec::new();
         let mut packages = Vec::new();
-        if let Some(Base::Oci { path }) = &image.from {
-            let origin = Work::Source(Origin::Any(path.clone()));
-            let source = self.plan.push(format!("image {path}"), Vec::new(), origin);
-            let work = Work::Oci { name: path.clone() };
-            inputs.push(self.plan.push(format!("import {path}"), vec![source], work));
+        if let Some(base) = &image.from {
+            inputs.push(self.base(base));
         }
         if !image.packages.is_empty() {
             let wants = sorted(&image.packages);

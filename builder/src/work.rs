@@ -96,6 +96,14 @@ pub enum Work {
     /// [`Recipe::places`]: tools, part, crates, compiled dependencies. Output `tree`; where there are
     /// none, the last input's.
     CargoLibraries(Box<Recipe>),
+    /// An image from a registry, in the layout of such images. No inputs. Output `tree`. Its digest
+    /// alone is its key.
+    Pull {
+        /// Address of the registry and name of the image.
+        url: String,
+        /// Digest of its manifest or index.
+        sha256: String,
+    },
     /// A container image becomes a tree. Input: a file or tree. Output `tree`.
     Oci {
         /// Its name.
@@ -230,6 +238,11 @@ impl Work {
                 let key = KeyBuilder::new("nos.git").text("commit", &wanted.pin_name());
                 return Ok(Some(key.digest("tree", &digest).finish()));
             }
+            Work::Pull { url, sha256 } => {
+                let digest = crate::oci::registry::digest_of(url, sha256)?;
+                let key = KeyBuilder::new("nos.pull").digest("sha256", &digest);
+                return Ok(Some(key.finish()));
+            }
             Work::Fetch(wanted) => {
                 let digest = crate::fetch::digest_of(wanted)?;
                 return Ok(Some(
@@ -287,6 +300,7 @@ impl Work {
             | Work::InitSource
             | Work::MadeInit { .. }
             | Work::Fetch(_)
+            | Work::Pull { .. }
             | Work::CargoLock
             | Work::CargoPart { .. }
             | Work::Tools { .. }
@@ -342,6 +356,7 @@ impl Work {
                 cargo::part(builder, package.as_deref(), *part, inputs)
             }
             Work::CargoLibraries(recipe) => cargo::make_libraries(builder, recipe, inputs),
+            Work::Pull { url, sha256 } => crate::oci::registry::pull(builder, url, sha256),
             Work::Oci { name } => crate::oci::import(builder, name, inputs),
             Work::Tools { packages } => make::tools::tools(builder, packages, inputs),
             Work::Make(recipe) => make::run(builder, recipe, inputs),

@@ -161,6 +161,14 @@ pub enum Base {
         /// Relative path, as [`Source::File`].
         path: String,
     },
+    /// An image in a registry.
+    Registry {
+        /// Address of the registry and name of the image: `https://HOST/NAME`.
+        url: String,
+        /// Digest of its manifest, or of an index that has one for this processor; 64 hexadecimal
+        /// digits.
+        sha256: String,
+    },
 }
 
 /// Content made from sources.

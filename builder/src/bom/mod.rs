@@ -235,6 +235,13 @@ fn component(plan: &Plan, ActionId(index): ActionId) -> Option<(String, Componen
             };
             Some((fetch.url.clone(), component))
         }
+        Work::Pull { url, sha256 } => {
+            let component = Component::Fetched {
+                url: url.clone(),
+                sha256: sha256.clone(),
+            };
+            Some((format!("{url}@{sha256}"), component))
+        }
         Work::Git(git, _) => {
             let component = Component::Commit {
                 url: git.url.clone(),

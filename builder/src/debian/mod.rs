@@ -54,6 +54,6 @@ pub use needs::way_to;
 pub use progress::{Event, Progress, Quiet};
 pub use relation::RelationError;
 pub use transport::Retry;
-pub(crate) use transport::{Question, Transport};
+pub(crate) use transport::{Answer, Question, Transport};
 pub use unpack::{TREE_OUTPUT, unpack, unpack_anew, unpack_key};
 pub use version::{Version, VersionError};

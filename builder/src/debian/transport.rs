@@ -97,6 +97,8 @@ pub(crate) struct Answer {
     pub(crate) address: String,
     /// Kind of the content, without parameters.
     pub(crate) content_type: String,
+    /// How the server wants to be told who asks.
+    pub(crate) challenge: String,
     /// The content.
     pub(crate) reader: Box<dyn Read + Send>,
 }
@@ -104,6 +106,8 @@ pub(crate) struct Answer {
 /// Speaks with mirrors; keeps connections open between files. Shared by threads.
 pub(crate) struct Transport {
     agent: ureq::Agent,
+    /// Sent with every question for a file, but to no other host that a server sends on to.
+    authorization: Option<String>,
 }
 
 impl Transport {
@@ -132,7 +136,13 @@ impl Transport {
         let connector = DefaultConnector::default();
         Self {
             agent: ureq::Agent::with_parts(config, connector, OneLookup::default()),
+            authorization: None,
         }
+    }
+
+    /// Says who asks, in the words of HTTP's header.
+    pub(crate) fn authorize(&mut self, authorization: String) {
+        self.authorization = Some(authorization);
     }
 
     /// Opens a file below a mirror's root, from `offset` on where that is possible.
@@ -160,6 +170,9 @@ impl Transport {
 
     fn open_http(&self, address: String, offset: u64) -> Result<Incoming, TransportError> {
         let mut request = self.agent.get(&address);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
         if offset > 0 {
             request = request.header("Range", format!("bytes={offset}-"));
         }
@@ -200,17 +213,18 @@ impl Transport {
     /// [`TransportError::Unreachable`] and [`TransportError::Unusable`].
     pub(crate) fn ask(&self, question: &Question<'_>) -> Result<Answer, TransportError> {
         let address = question.address;
+        let known = self.authorization.as_deref();
+        let known = known.map(|value| ("Authorization", value));
+        let headers = || question.headers.iter().copied().chain(known);
         let answer = match question.body {
             None => {
                 let request = self.agent.get(address);
-                let headers = question.headers.iter();
-                let request = headers.fold(request, |r, (name, value)| r.header(*name, *value));
+                let request = headers().fold(request, |r, (name, value)| r.header(name, value));
                 request.call()
             }
             Some(body) => {
                 let request = self.agent.post(address);
-                let headers = question.headers.iter();
-                let request = headers.fold(request, |r, (name, value)| r.header(*name, *value));
+                let request = headers().fold(request, |r, (name, value)| r.header(name, value));
                 request.config().max_redirects(0).build().send(body)
             }
         };
@@ -224,6 +238,7 @@ impl Transport {
         };
         let content_type = header("content-type");
         Ok(Answer {
+            challenge: header("www-authenticate"),
             status: answer.status().as_u16(),
             address: answer.get_uri().to_string(),
             content_type: content_type

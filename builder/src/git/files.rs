@@ -2,14 +2,10 @@
 
 use super::error::GitError;
 use super::id::{ID_BYTES, Id, Kind as What};
-use super::pack::{Object, Objects};
+use super::pack::{Limits, Object, Objects};
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_store::{Blob, Store};
 use std::cmp::Ordering;
-
-/// Most files, folders and links of a commit: folders that hold one folder many times make any
-/// number from a few bytes.
-const MAX_FILES: usize = 1 << 20;
 
 /// Longest target of a symbolic link, in bytes.
 const MAX_TARGET_BYTES: u64 = 4095;
@@ -35,7 +31,12 @@ pub(super) struct Files {
 /// # Errors
 /// [`GitError::NotACommit`], [`GitError::Missing`], or [`GitError::Tree`] for a folder that git
 /// would not have made.
-pub(super) fn of_commit(store: &Store, objects: &Objects, commit: Id) -> Result<Files, GitError> {
+pub(super) fn of_commit(
+    store: &Store,
+    objects: &Objects,
+    commit: Id,
+    limits: &Limits,
+) -> Result<Files, GitError> {
     let mut files = Files {
         tree: Tree::new(),
         submodules: Vec::new(),
@@ -75,10 +76,10 @@ pub(super) fn of_commit(store: &Store, objects: &Objects, commit: Id) -> Result<
                 Mode::File => (0o644, Kind::File(blob(objects, &path, entry.id)?)),
                 Mode::Program => (0o755, Kind::File(blob(objects, &path, entry.id)?)),
             };
-            if files.tree.len() >= MAX_FILES {
+            if files.tree.len() >= limits.files {
                 return Err(GitError::TooLarge {
                     what: "the number of its files",
-                    limit: MAX_FILES.to_string(),
+                    limit: limits.files.to_string(),
                 });
             }
             let metadata = Metadata::with_mode(mode);

@@ -244,14 +244,15 @@ impl Clone<'_> {
         };
         remote.pack(commit, &mut spool)?;
         let mut keep = |content: &mut dyn Read| store.add_reader(content);
-        let objects = pack::read(spool, &Limits::default(), &mut keep)?;
+        let limits = Limits::default();
+        let objects = pack::read(spool, &limits, &mut keep)?;
         if !objects.contains_key(&commit) {
             return Err(GitError::NoCommit {
                 address: address.into(),
                 commit,
             });
         }
-        files::of_commit(store, &objects, commit)
+        files::of_commit(store, &objects, commit, &limits)
     }
 
     /// What `.gitmodules` says; nothing where it is missing or no file.

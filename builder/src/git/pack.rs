@@ -15,7 +15,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 /// Bytes before the first object: `PACK`, version, number of objects.
 const HEAD_BYTES: u64 = 12;
 
-/// How much of a pack is taken.
+/// How much of a pack and of a commit is taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Objects in it.
@@ -27,6 +27,9 @@ pub(super) struct Limits {
     pub(super) total_bytes: u64,
     /// Bytes in memory at once.
     pub(super) held_bytes: u64,
+    /// Files, folders and links of a commit: folders that hold one folder many times make any
+    /// number from a few bytes.
+    pub(super) files: usize,
 }
 
 impl Default for Limits {
@@ -36,6 +39,7 @@ impl Default for Limits {
             object_bytes: 256 << 20,
             total_bytes: 32 << 30,
             held_bytes: 512 << 20,
+            files: 1 << 20,
         }
     }
 }

@@ -125,9 +125,16 @@ impl Checker<'_> {
             .unwrap_or_default()
     }
 
-    /// `oci(…)`
+    /// `oci(…)` or `pull(…)`
     fn base(&mut self, value: &Value) -> Option<Base> {
         let call = value.as_call()?;
+        if call.name == "pull" {
+            let arguments = arguments(call, &schema::PULL);
+            return Some(Base::Registry {
+                url: arguments.get("url")?.as_text()?.to_owned(),
+                sha256: arguments.get("sha256")?.as_text()?.to_owned(),
+            });
+        }
         let arguments = arguments(call, &schema::OCI);
         let path = self.path_of(value, arguments.get("path")?, MentionKind::Image)?;
         Some(Base::Oci { path })

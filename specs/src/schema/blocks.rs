@@ -1,6 +1,6 @@
 //! The kinds of blocks and their attributes.
 
-use super::build::{BUILD, FETCH, OCI};
+use super::build::{BUILD, FETCH, OCI, PULL};
 use super::calls::*;
 use super::rules::*;
 use super::{Attribute, Block, Type, Word};
@@ -138,7 +138,7 @@ const CONTENT: &[Attribute] = &[
     },
     Attribute {
         name: "from",
-        ty: &Type::Calls(&[&OCI]),
+        ty: &Type::Calls(&[&OCI, &PULL]),
         doc: "An image made elsewhere. Packages, builds and files lie over it.",
         example: "from = oci(\"image.tar\")",
         aliases: &["base"],

@@ -159,6 +159,25 @@ pub(crate) const OCI: Call = Call {
     )],
 };
 
+/// `pull("https://registry.example/app", sha256 = "…")`
+pub(crate) const PULL: Call = Call {
+    name: "pull",
+    doc: "An image in a registry, which is what its digest says and nothing else.",
+    arguments: &[
+        argument(
+            "url",
+            &Type::Text(&IMAGE_ADDRESS),
+            "The registry and the name of the image in it.",
+        ),
+        argument(
+            "sha256",
+            &Type::Text(&SHA256),
+            "Digest of the image's manifest, or of an index that has one for this processor. \
+             `skopeo inspect docker://IMAGE` prints it.",
+        ),
+    ],
+};
+
 const NOTHING: Attribute = Attribute {
     name: "",
     ty: &Type::Bool,

@@ -1,6 +1,6 @@
 //! Constructors: values with a name and arguments.
 
-use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, GIT, MAKE, OCI, SCRIPT};
+use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, GIT, MAKE, OCI, PULL, SCRIPT};
 use super::rules::*;
 use super::{Attribute, Call, Type};
 
@@ -233,6 +233,7 @@ pub const CALLS: &[&Call] = &[
     &FETCH,
     &GIT,
     &OCI,
+    &PULL,
     &SCRIPT,
     &CARGO,
     &MAKE,

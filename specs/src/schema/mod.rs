@@ -8,7 +8,7 @@ mod rules;
 
 pub use blocks::BLOCKS;
 pub(crate) use blocks::defaults;
-pub(crate) use build::{FETCH, GIT, OCI};
+pub(crate) use build::{FETCH, GIT, OCI, PULL};
 pub use calls::CALLS;
 pub(crate) use calls::{DHCP, FORWARD, STATIC};
 pub use docs::{explain_path, paths};

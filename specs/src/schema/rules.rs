@@ -614,6 +614,35 @@ fn repository(text: &str) -> Result<(), Problem> {
     }
 }
 
+/// An image in a registry.
+pub(crate) const IMAGE_ADDRESS: Rule = Rule {
+    name: "the address of an image in a registry",
+    example: "https://registry.example/team/app",
+    check: image_address,
+};
+
+fn image_address(text: &str) -> Result<(), Problem> {
+    if let Some((image, tag)) = text.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')) {
+        return problem(
+            codes::BAD_TEXT,
+            "names a tag or digest, and a tag stands for another image tomorrow",
+            format!(
+                "write {image:?} without {:?}; `sha256` says which image",
+                format!(":{tag}")
+            ),
+        );
+    }
+    repository(text).or_else(|_| form(&IMAGE_ADDRESS))?;
+    match text
+        .splitn(4, '/')
+        .nth(3)
+        .is_some_and(|name| !name.is_empty())
+    {
+        true => Ok(()),
+        false => form(&IMAGE_ADDRESS),
+    }
+}
+
 /// A commit.
 pub(crate) const COMMIT: Rule = Rule {
     name: "a commit",

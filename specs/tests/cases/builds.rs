@@ -16,6 +16,13 @@ fn git(url: &str, commit: &str) -> String {
     ))
 }
 
+fn pull(url: &str) -> String {
+    format!(
+        "service web {{\n  from = pull(\"{url}\", sha256 = \"latest\")\n  run = [\"/bin/a\"]\n}}\n\
+         host edge {{\n  services = [web]\n}}\n"
+    )
+}
+
 pub(crate) fn cases() {
     wrong(
         &build("  using = make()\n"),
@@ -195,6 +202,50 @@ pub(crate) fn cases() {
         "#]],
     );
     wrong(
+        &pull("registry.example/app"),
+        expect![[r#"
+        error[E0407]: "registry.example/app" is not the address of an image in a registry
+         --> a.nos:2:15
+          |
+        2 |   from = pull("registry.example/app", sha256 = "latest")
+          |               ^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = note: in service web
+          = help: write one like "https://registry.example/team/app"
+
+        error[E0407]: "latest" is not a SHA-256
+         --> a.nos:2:48
+          |
+        2 |   from = pull("registry.example/app", sha256 = "latest")
+          |                                                ^^^^^^^^
+          |
+          = note: in service web
+          = help: it has 64 of 0-9 and a-f, such as "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    "#]],
+    );
+    wrong(
+        &pull("https://registry.example/app:1.2"),
+        expect![[r#"
+        error[E0407]: "https://registry.example/app:1.2" names a tag or digest, and a tag stands for another image tomorrow
+         --> a.nos:2:15
+          |
+        2 |   from = pull("https://registry.example/app:1.2", sha256 = "latest")
+          |               ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+          |
+          = note: in service web
+          = help: write "https://registry.example/app" without ":1.2"; `sha256` says which image
+
+        error[E0407]: "latest" is not a SHA-256
+         --> a.nos:2:60
+          |
+        2 |   from = pull("https://registry.example/app:1.2", sha256 = "latest")
+          |                                                            ^^^^^^^^
+          |
+          = note: in service web
+          = help: it has 64 of 0-9 and a-f, such as "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    "#]],
+    );
+    wrong(
         &build("  source = git(\"https://git.example/app\")\n  using = make()\n"),
         expect![[r#"
             error[E0406]: `git` needs a commit: `commit`
@@ -277,14 +328,14 @@ pub(crate) fn cases() {
     wrong(
         "service web {\n  from = \"image.tar\"\n  run = [\"/bin/a\"]\n}\nhost edge {\n  services = [web]\n}\n",
         expect![[r#"
-            error[E0401]: `from` takes `oci(…)`, not a text
+            error[E0401]: `from` takes `oci(…)` or `pull(…)`, not a text
              --> a.nos:2:10
               |
             2 |   from = "image.tar"
               |          ^^^^^^^^^^^
               |
               = note: in service web
-              = help: say what it is: `oci("image.tar")`
+              = help: say what it is: `oci("image.tar")` or `pull("image.tar")`
         "#]],
     );
 }

@@ -161,7 +161,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             name port
             areas false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(
@@ -176,7 +176,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             title
             a false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(

@@ -15,6 +15,7 @@ const LIMITS: Limits = Limits {
     object_bytes: 1 << 20,
     total_bytes: 8 << 20,
     held_bytes: 4 << 20,
+    files: 5000,
 };
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
@@ -232,7 +233,7 @@ fn files_of(store: &Store, top: &[u8], blob: &[u8]) -> Result<Vec<String>, Strin
     add(Kind::Blob, blob);
     let top = add(Kind::Tree, top);
     let commit = add(Kind::Commit, format!("tree {top}\n").as_bytes());
-    let files = files::of_commit(store, &objects, commit).map_err(|e| e.to_string())?;
+    let files = files::of_commit(store, &objects, commit, &LIMITS).map_err(|e| e.to_string())?;
     Ok(files
         .tree
         .iter()
@@ -308,7 +309,7 @@ fn folders_in_folders_are_no_bomb() {
         let text = format!("tree {top}\n");
         let commit = name(Kind::Commit, text.as_bytes()).unwrap();
         objects.insert(commit, Object::Other(Kind::Commit, text.into_bytes()));
-        let error = files::of_commit(store, &objects, commit).unwrap_err();
+        let error = files::of_commit(store, &objects, commit, &LIMITS).unwrap_err();
         assert!(matches!(error, GitError::TooLarge { .. }), "{error}");
     });
 }

@@ -3,6 +3,8 @@
 //! Nothing of an image runs, and of its configuration nothing is taken: what a service runs and as
 //! whom is for the spec to say.
 
+pub(crate) mod registry;
+
 use crate::compose::{output_object, output_tree};
 use crate::error::BuildError;
 use crate::fetch;
@@ -94,6 +96,20 @@ struct Saved {
     layers: Vec<String>,
 }
 
+/// The one of several images that is for this processor, or why there is none.
+fn choose(list: &[Descriptor]) -> Result<&Descriptor, &'static str> {
+    let fits = |d: &&Descriptor| match &d.platform {
+        Some(platform) => platform.os == "linux" && platform.architecture == "amd64",
+        None => true,
+    };
+    let mut fitting = list.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => Err("it has no image for linux on amd64; take one that has"),
+        (Some(_), Some(_)) => Err("it holds several images; name one alone"),
+    }
+}
+
 impl Layout<'_> {
     fn wrong(&self, reason: impl Into<String>) -> BuildError {
         BuildError::Archive {
@@ -143,16 +159,7 @@ impl Layout<'_> {
 
     /// The one of several images that is for this processor.
     fn ours<'d>(&self, list: &'d [Descriptor]) -> Result<&'d Descriptor, BuildError> {
-        let fits = |d: &&Descriptor| match &d.platform {
-            Some(platform) => platform.os == "linux" && platform.architecture == "amd64",
-            None => true,
-        };
-        let mut fitting = list.iter().filter(fits);
-        match (fitting.next(), fitting.next()) {
-            (Some(one), None) => Ok(one),
-            (None, _) => Err(self.wrong("it has no image for linux on amd64; save that one")),
-            (Some(_), Some(_)) => Err(self.wrong("it holds several images; save one alone")),
-        }
+        choose(list).map_err(|reason| self.wrong(reason))
     }
 
     /// What a descriptor names: the store's digests are those of the image.
@@ -244,13 +251,13 @@ fn lay(tree: &mut Tree<Blob>, layer: Tree<Blob>) -> Result<(), BuildError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::events::Silent;
-    use crate::realise::Options;
+    use crate::testing;
 
     /// A tar archive; names that end in `/` are folders.
-    fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    pub(super) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, bytes) in files {
             let mut header = tar::Header::new_ustar();
@@ -276,7 +283,7 @@ mod tests {
     }
 
     /// Two layers: the upper one replaces, takes away and empties.
-    fn layers() -> Vec<Vec<u8>> {
+    pub(super) fn layers() -> Vec<Vec<u8>> {
         let lower = tar(&[
             ("a", b"1"),
             ("gone", b"1"),
@@ -294,7 +301,7 @@ mod tests {
         vec![gz(&lower), zstd::encode_all(upper.as_slice(), 1).unwrap()]
     }
 
-    fn hex(bytes: &[u8]) -> String {
+    pub(super) fn hex(bytes: &[u8]) -> String {
         nos_store::Digest::of(bytes).to_string()
     }
 
@@ -330,15 +337,7 @@ mod tests {
     fn imported(archive: &[u8]) -> Result<Vec<String>, String> {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path().join("store")).unwrap();
-        let builder = Builder {
-            store: &store,
-            folder: folder.path(),
-            jobs: 1,
-            memory_bytes: u64::MAX,
-            keep_going: false,
-            observer: &Silent,
-            options: Options::default(),
-        };
+        let builder = testing::builder(&store, folder.path(), &Silent);
         let blob = Blob {
             digest: store.add_bytes(archive).unwrap(),
             size: archive.len() as u64,
@@ -357,7 +356,8 @@ mod tests {
         Ok(shown.collect())
     }
 
-    const RESULT: [&str; 5] = ["/", "/a 755 2", "/d", "/d/new 755 2", "/f 755 now a file"];
+    pub(super) const RESULT: [&str; 5] =
+        ["/", "/a 755 2", "/d", "/d/new 755 2", "/f 755 now a file"];
 
     #[test]
     fn layers_lie_over_each_other() {
