@@ -244,26 +244,51 @@ impl Session<'_> {
         archive: &Environment<'_>,
     ) -> Result<Built, BuildError> {
         let plan = self.plan(system, lock)?;
+        let (built, all) = self.make(&plan, lock, archive)?;
+        self.keep(system, &plan, &all)?;
+        Ok(built)
+    }
+
+    /// As [`Session::build`], for something to be used at once: the last result of the host stays
+    /// what it was, and this goes when the store is next collected.
+    ///
+    /// # Errors
+    /// As [`Session::build`].
+    pub fn build_aside(
+        &self,
+        system: &System,
+        lock: &Lock,
+        archive: &Environment<'_>,
+    ) -> Result<Built, BuildError> {
+        Ok(self.make(&self.plan(system, lock)?, lock, archive)?.0)
+    }
+
+    fn make(
+        &self,
+        plan: &Plan,
+        lock: &Lock,
+        archive: &Environment<'_>,
+    ) -> Result<(Built, BTreeMap<ActionId, Realised>), BuildError> {
         let builder = self.builder();
-        let known = survey(&builder, &plan)?;
+        let known = survey(&builder, plan)?;
         let complete = known.contains_key(&plan.system());
-        self.fetch(archive, lock, &self.lacking(&plan, &known)?)?;
+        self.fetch(archive, lock, &self.lacking(plan, &known)?)?;
         let all = if complete {
             known
         } else {
-            realise(&builder, &plan, known)?
+            realise(&builder, plan, known)?
         };
         let done = all
             .get(&plan.system())
             .ok_or(BuildError::MissingOutput { name: "system" })?;
-        let (digest, described) = read_system(self.store, &done.result)?;
-        self.keep(system, &plan, &all)?;
+        let (digest, system) = read_system(self.store, &done.result)?;
         let ran = all.values().filter(|r| r.fate == Fate::Built).count();
-        Ok(Built {
+        let built = Built {
             digest,
-            system: described,
+            system,
             ran,
-        })
+        };
+        Ok((built, all))
     }
 
     /// What a system is made of, from its spec, its lock and the lock files of its Rust packages.

@@ -16,6 +16,15 @@ const MOUNT_POINTS: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
 /// Files that `init` mounts the machine's own version over.
 const MOUNTED_FILES: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
+/// The certificates of all authorities that an image trusts, in one file.
+const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// Where the single ones are: of Debian's package, and of whoever places further ones.
+const AUTHORITY_FOLDERS: [&str; 2] = [
+    "usr/share/ca-certificates",
+    "usr/local/share/ca-certificates",
+];
+
 /// Symbolic links followed before a path is called a loop (Linux `MAXSYMLINKS`).
 const MAX_SYMLINKS: usize = 40;
 
@@ -123,6 +132,7 @@ pub(crate) fn composition(
     for (path, target) in &parts.links {
         root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
     }
+    root.certificates(store)?;
     let reach = match parts.trim {
         true => Some(root.trim(store, parts, &merged.owners)?),
         false => None,
@@ -288,6 +298,33 @@ impl Root {
         Ok(())
     }
 
+    /// Puts the certificates of authorities into the one file where programs look for them, as the
+    /// maintainer script of Debian's package does.
+    fn certificates(&mut self, store: &Store) -> Result<(), BuildError> {
+        if self.tree.get(&TreePath::new(AUTHORITIES)?).is_some() {
+            return Ok(());
+        }
+        let folders = AUTHORITY_FOLDERS.map(TreePath::new);
+        let folders = folders.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut bundle = Vec::new();
+        for (path, node) in self.tree.iter() {
+            let is_one = folders.iter().any(|folder| path.starts_with(folder));
+            let Kind::File(blob) = &node.kind else {
+                continue;
+            };
+            if is_one && path.name().ends_with(b".crt") {
+                bundle.extend(store.read_object(&blob.digest)?);
+                if bundle.last() != Some(&b'\n') {
+                    bundle.push(b'\n');
+                }
+            }
+        }
+        match std::str::from_utf8(&bundle) {
+            Ok(text) if !text.is_empty() => self.text(store, AUTHORITIES, text),
+            _ => Ok(()),
+        }
+    }
+
     /// What of each package is there; files that the spec placed over a package's are its own.
     fn packages(&self, owners: &BTreeMap<TreePath, String>) -> BTreeMap<String, u64> {
         let mut packages: BTreeMap<String, u64> = BTreeMap::new();
@@ -330,6 +367,8 @@ impl Root {
             keep: &keep,
             owners: Some(owners),
             library_path: &library_path,
+            commands: &parts.commands,
+            environment: &parts.environment,
         };
         let reach = trim::reach(&self.tree, &request, |blob: &Blob| {
             std::fs::File::open(store.object_path(&blob.digest))

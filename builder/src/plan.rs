@@ -494,13 +494,17 @@ impl Planner<'_> {
         let services: Vec<_> = system.services.iter().filter(|s| s.image == name).collect();
         let mut entry_points = BTreeSet::new();
         let mut state = BTreeSet::new();
+        let mut commands = BTreeSet::new();
+        let mut environment = BTreeSet::new();
         for service in &services {
-            entry_points.extend(service.run.first().cloned());
+            commands.insert(service.run.clone());
             if let Some(nos_manifest::Health::Exec { run, .. }) = &service.health {
-                entry_points.extend(run.first().cloned());
+                commands.insert(run.clone());
             }
+            environment.extend(service.env.clone());
             state.extend(service.state.iter().cloned());
         }
+        entry_points.extend(commands.iter().filter_map(|run| run.first().cloned()));
         let compose = Compose {
             image: name.into(),
             packages,
@@ -513,6 +517,8 @@ impl Planner<'_> {
             trim: image.trim,
             entry_points: entry_points.into_iter().collect(),
             library_path: services.iter().flat_map(|s| library_path(s)).collect(),
+            commands: commands.into_iter().collect(),
+            environment: environment.into_iter().collect(),
             state: state.into_iter().collect(),
             users: services
                 .iter()

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 4;
+const WORK_VERSION: u32 = 5;
 
 /// A unit of building.
 #[derive(Debug, Clone)]
@@ -174,6 +174,10 @@ pub struct Compose {
     pub entry_points: Vec<String>,
     /// Folders of the services' `LD_LIBRARY_PATH`, in order.
     pub library_path: Vec<String>,
+    /// Commands of the services, for what their arguments name.
+    pub commands: Vec<Vec<String>>,
+    /// Environment variables of the services, for what they name.
+    pub environment: Vec<(String, String)>,
     /// Directories backed by the state partition.
     pub state: Vec<String>,
     /// Users of the services of this image.

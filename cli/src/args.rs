@@ -184,6 +184,15 @@ pub(crate) struct TrimArgs {
     /// Every file with all reasons why it stays
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Run the services with all their files and list what they open
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Trace for this long once all services are healthy, such as 30s
+    #[arg(long = "for", value_name = "TIME", requires = "trace", value_parser = crate::units::parse_time)]
+    pub(crate) time: Option<std::time::Duration>,
+    /// Trace until this command ends; port 80 of the machine is its $NOS_PORT_80
+    #[arg(long, value_name = "COMMAND", requires = "trace")]
+    pub(crate) exec: Vec<String>,
 }
 
 #[derive(Debug, Args)]

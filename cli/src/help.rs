@@ -352,8 +352,15 @@ const WORDS: &[Words] = &[
     Words {
         verb: "trim",
         about: "Shows for each image what the spec's own words keep in it and what of the \
-                packages stays out, so that it can be made smaller by knowing.",
-        examples: &["nos trim", "nos trim fleet.nos#edge --json"],
+                packages stays out, so that it can be made smaller by knowing. With --trace \
+                the services run in a virtual machine with all files of their packages, and \
+                what they open is compared with what stays.",
+        examples: &[
+            "nos trim",
+            "nos trim fleet.nos#edge --json",
+            "nos trim --trace --exec 'curl http://127.0.0.1:$NOS_PORT_80/'",
+            "nos trim --trace --for 5min",
+        ],
     },
     Words {
         verb: "lsp",

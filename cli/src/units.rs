@@ -1,4 +1,6 @@
-//! Sizes and port pairs, as people write them on a command line.
+//! Sizes, times and port pairs, as people write them on a command line.
+
+use std::time::Duration;
 
 /// Reads a size: a whole number with `KiB`, `MiB`, `GiB`, `TiB` or `B`.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -18,6 +20,22 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     number
         .checked_mul(scale)
         .ok_or_else(|| "the size is too large".into())
+}
+
+/// Reads a time: a whole number with `s`, `min` or `h`.
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let seconds: u32 = match unit {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3600,
+        _ => return Err("write a whole number with a unit, such as 30s or 5min".into()),
+    };
+    let number: u32 = number
+        .parse()
+        .map_err(|_| "the number is missing or too large")?;
+    Ok(Duration::from_secs(u64::from(number) * u64::from(seconds)))
 }
 
 /// Reads how large a state partition is to become.

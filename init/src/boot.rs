@@ -13,6 +13,7 @@ use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES, READ_ONLY};
 use crate::sys::process;
 use crate::sys::socket::{self, Netlink};
 use crate::sys::{self, Errno, Fd, file, wait};
+use crate::trace::Tracer;
 use crate::trial::Guard;
 use crate::{debug, log, say};
 use alloc::format;
@@ -104,7 +105,8 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     mount_kernel_file_systems()?;
     let _ = log::open_console();
     let command_line = file::read_text("/proc/cmdline").unwrap_or_default();
-    log::set_debug(Options::parse(&command_line).debug);
+    let options = Options::parse(&command_line);
+    log::set_debug(options.debug);
     debug!("init began at {} ms", begun_ns / 1_000_000);
 
     let bytes = file::read_file(&format!("/{MANIFEST_PATH}"), MAX_MANIFEST_BYTES)
@@ -142,12 +144,17 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     if manifest.state {
         mount_state(&disks)?;
     }
+    let tracer = match options.trace {
+        true => Tracer::start(&manifest.images),
+        false => None,
+    };
     for name in supervisor::unknown_names(&manifest.services) {
         say!("a service comes after {name}, which does not exist");
     }
-    Ok(Machine::new(
+    let machine = Machine::new(
         begun_ns, signals, devices, network, modules, guard, manifest,
-    ))
+    );
+    Ok(machine.traced_by(tracer))
 }
 
 /// Mounts what the kernel shows, and makes init's root a mount that [`sys::mount::pivot_here`]

@@ -7,6 +7,8 @@ pub struct Options {
     pub debug: bool,
     /// `nos.off=reset`: the machine ends when it is reset and has no other switch.
     pub off_by_reset: bool,
+    /// `nos.trace`: say what services open ([`crate::trace`]).
+    pub trace: bool,
     /// `panic=N`: seconds before a restart after a fatal error; below 0: at once; 0 or absent:
     /// no restart.
     pub panic_seconds: i64,
@@ -17,6 +19,7 @@ impl Options {
     pub fn parse(line: &str) -> Self {
         let mut options = Self::default();
         for word in line.split_ascii_whitespace() {
+            options.trace |= word == nos_manifest::TRACE_WORD;
             match word.split_once('=') {
                 Some(("nos.log", level)) => options.debug = level == "debug",
                 Some(("nos.off", how)) => options.off_by_reset = how == "reset",
@@ -42,12 +45,14 @@ mod tests {
             Options {
                 debug: true,
                 off_by_reset: true,
+                trace: false,
                 panic_seconds: 10
             }
         );
+        assert!(Options::parse("quiet nos.trace\n").trace);
         assert_eq!(Options::parse("panic=-1").panic_seconds, -1);
         assert_eq!(
-            Options::parse("panic=x panic nos.log nos.log=info"),
+            Options::parse("panic=x panic nos.log nos.log=info nos.trace=1"),
             Options::default()
         );
     }

@@ -9,7 +9,8 @@
 //! 4. [`service`]: namespaces, user, capabilities, system call filter, supervision, health;
 //! 5. [`machine`]: the loop that everything after the first start runs in;
 //! 6. [`trial`]: the generation that boots once to prove itself, and the verdict;
-//! 7. [`power`]: signals, the power button, the orderly end.
+//! 7. [`trace`]: what services open, for a system made to be looked at;
+//! 8. [`power`]: signals, the power button, the orderly end.
 //!
 //! The library needs no standard library and makes its system calls itself; `unsafe` is allowed
 //! in [`sys`] alone. Everything that reads bytes from outside is a pure function with tests.
@@ -29,6 +30,7 @@ pub mod power;
 pub mod service;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod trace;
 pub mod trial;
 
 pub use sys::{map_memory, unmap_memory};

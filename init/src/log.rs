@@ -46,6 +46,16 @@ pub fn stamp(ns: u64) -> String {
 
 /// Writes one line on behalf of `source`.
 pub fn line(source: &str, text: fmt::Arguments<'_>) {
+    write(source, text, PATIENCE_MS);
+}
+
+/// As [`line`], and waits long: a machine that is made for these lines has no other haste.
+pub fn patiently(source: &str, text: fmt::Arguments<'_>) {
+    const LONG_MS: u64 = 10_000;
+    write(source, text, LONG_MS);
+}
+
+fn write(source: &str, text: fmt::Arguments<'_>, patience_ms: u64) {
     let lost = LOST.swap(0, Relaxed);
     let stamp = stamp(sys::now_ns());
     let mut bytes = String::new();
@@ -55,12 +65,12 @@ pub fn line(source: &str, text: fmt::Arguments<'_>) {
         ));
     }
     bytes.push_str(&format!("{stamp} {source}: {text}\n"));
-    if !put(bytes.as_bytes()) {
+    if !put(bytes.as_bytes(), patience_ms) {
         LOST.fetch_add(lost.saturating_add(1), Relaxed);
     }
 }
 
-fn put(bytes: &[u8]) -> bool {
+fn put(bytes: &[u8], patience_ms: u64) -> bool {
     let console = CONSOLE.load(Relaxed);
     let mut rest = bytes;
     while !rest.is_empty() {
@@ -68,7 +78,7 @@ fn put(bytes: &[u8]) -> bool {
             Ok(n) => rest = rest.get(n..).unwrap_or_default(),
             Err(Errno(libc::EAGAIN)) => {
                 let mut polls = [wait::Poll::writable_number(console)];
-                if wait::poll(&mut polls, Some(PATIENCE_MS)) == 0 {
+                if wait::poll(&mut polls, Some(patience_ms)) == 0 {
                     return false;
                 }
             }

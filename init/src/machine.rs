@@ -8,6 +8,7 @@ use crate::say;
 use crate::service::supervisor::Supervisor;
 use crate::sys::wait::{self, Poll};
 use crate::sys::{self, Fd, Reboot};
+use crate::trace::Tracer;
 use crate::trial::Guard;
 use alloc::format;
 use alloc::vec::Vec;
@@ -35,6 +36,7 @@ pub struct Machine {
     buttons: Vec<Fd>,
     modules: Loader,
     guard: Guard,
+    tracer: Option<Tracer>,
     /// Whether modules for later are still to be loaded.
     is_early: bool,
     has_state: bool,
@@ -66,11 +68,17 @@ impl Machine {
             buttons: Vec::new(),
             modules,
             guard,
+            tracer: None,
             is_early: true,
             has_state: manifest.state,
             is_ready: false,
             stopping: None,
         }
+    }
+
+    /// Has what services open be said.
+    pub fn traced_by(self, tracer: Option<Tracer>) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Runs until the machine ends.
@@ -79,6 +87,10 @@ impl Machine {
         self.guard.services_begin(now, self.services.patience_ms());
         self.services.start_due(now);
         loop {
+            // Before the end that a milestone may be.
+            if let Some(tracer) = &mut self.tracer {
+                tracer.step(self.services.running());
+            }
             self.check_milestones();
             let mut polls =
                 alloc::vec![Poll::readable(&self.signals), Poll::readable(&self.devices)];
@@ -88,6 +100,9 @@ impl Machine {
             polls.extend(self.network.polls());
             let network = polls.len();
             polls.extend(self.services.polls());
+            let services = polls.len();
+            // Its news only have to wake the loop.
+            polls.extend(self.tracer.as_ref().map(|t| Poll::readable(t.news())));
 
             let deadline = self.deadline_ms();
             let timeout = (deadline != u64::MAX).then(|| deadline.saturating_sub(now_ms()));
@@ -101,7 +116,7 @@ impl Machine {
             };
             // Services first: what they say comes before the news of their end.
             self.services
-                .step(now, polls.get(network..).unwrap_or_default());
+                .step(now, polls.get(network..services).unwrap_or_default());
             if is_ready(0..1) {
                 self.take_signals(now);
             }

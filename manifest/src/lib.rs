@@ -33,6 +33,17 @@ pub const MANIFEST_VERSION: u32 = 1;
 /// Folder, in the root of a service, of the sockets of the channels that it calls.
 pub const CHANNEL_FOLDER: &str = "/run/channels";
 
+/// Word of the kernel's command line that has `init` say what services open of their images.
+pub const TRACE_WORD: &str = "nos.trace";
+
+/// What `init` says on the console when it has begun to do so.
+pub const TRACE_BEGINS: &str = "saying what services open";
+
+/// What begins each line about an opened file or folder. A number follows, counted from 1 without a
+/// gap, then a space, the service (`-`: not known), a space and the path with bytes beyond printable
+/// ASCII written as in a byte string of Rust. Nothing behind the number: something was missed.
+pub const TRACE_OPENED: &str = "opened ";
+
 /// The environment variable that tells a service where the socket of a channel that it calls is:
 /// `CHANNEL_ORDER_BOOK` for `order-book`.
 pub fn channel_variable(channel: &str) -> String {

@@ -33,6 +33,10 @@ pub struct Known {
     pub why: &'static str,
 }
 
+const SERVICES: Adds = Adds::Paths(&["/etc/protocols", "/etc/services"]);
+const SERVICES_WHY: &str = "names of ports and protocols are looked up in it";
+const PHP: Adds = Adds::Paths(&["/etc/php/**", "/usr/lib/php/**"]);
+const PHP_WHY: &str = "PHP opens the extensions that its configuration names";
 const UNWINDER: Adds = Adds::Library("libgcc_s.so.1");
 
 /// The table.
@@ -61,6 +65,48 @@ pub const KNOWN: &[Known] = &[
             "/usr/lib/*/security/pam_*.so",
         ]),
         why: "PAM opens the modules that its configuration names",
+    },
+    Known {
+        trigger: Trigger::Library("libcrypto.so.3"),
+        adds: Adds::Paths(&[
+            "/etc/ssl/openssl.cnf",
+            "/usr/lib/ssl/cert.pem",
+            "/usr/lib/ssl/certs",
+            "/usr/lib/ssl/openssl.cnf",
+        ]),
+        why: "OpenSSL reads its settings, and finds the certificates it trusts, by these",
+    },
+    Known {
+        trigger: Trigger::Imports("iconv_open"),
+        adds: Adds::Paths(&[
+            "/usr/lib/*/gconv/gconv-modules*",
+            "/usr/lib/*/gconv/gconv-modules.d/*",
+            "/usr/lib/*/gconv/CP125[0-2].so",
+            "/usr/lib/*/gconv/ISO8859-1.so",
+            "/usr/lib/*/gconv/ISO8859-15.so",
+            "/usr/lib/*/gconv/UTF-*.so",
+        ]),
+        why: "iconv opens a module for each encoding; of 250 these are what most text is in",
+    },
+    Known {
+        trigger: Trigger::Imports("getservbyname"),
+        adds: SERVICES,
+        why: SERVICES_WHY,
+    },
+    Known {
+        trigger: Trigger::Imports("getservbyname_r"),
+        adds: SERVICES,
+        why: SERVICES_WHY,
+    },
+    Known {
+        trigger: Trigger::Imports("getservbyport"),
+        adds: SERVICES,
+        why: SERVICES_WHY,
+    },
+    Known {
+        trigger: Trigger::Imports("getprotobyname"),
+        adds: SERVICES,
+        why: SERVICES_WHY,
     },
     Known {
         trigger: Trigger::Library("libsasl2.so.2"),
@@ -102,7 +148,82 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         trigger: Trigger::Program("/usr/bin/php*"),
-        adds: Adds::Paths(&["/etc/php/**", "/usr/lib/php/**"]),
-        why: "PHP opens the extensions that its configuration names",
+        adds: PHP,
+        why: PHP_WHY,
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/php*"),
+        adds: PHP,
+        why: PHP_WHY,
+    },
+    Known {
+        trigger: Trigger::Program("/usr/bin/node*"),
+        adds: Adds::Paths(&[
+            "/usr/lib/*/nodejs/**",
+            "/usr/lib/nodejs/**",
+            "/usr/share/node_modules/**",
+            "/usr/share/nodejs/**",
+        ]),
+        why: "Node.js loads modules by name, Debian's also parts of itself",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/bin/lua*"),
+        adds: Adds::Paths(&["/usr/lib/*/lua/**", "/usr/share/lua/**"]),
+        why: "Lua loads its modules by name",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/lib/jvm/*/bin/*"),
+        adds: Adds::Paths(&[
+            "/etc/java*/**",
+            "/usr/lib/jvm/*/conf/**",
+            "/usr/lib/jvm/*/lib/**",
+        ]),
+        why: "Java loads its classes and libraries by name",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/nginx"),
+        adds: Adds::Paths(&["/usr/lib/nginx/modules/*.so"]),
+        why: "nginx opens the modules that its configuration names",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/apache2"),
+        adds: Adds::Paths(&["/etc/apache2/**", "/usr/lib/apache2/modules/*.so"]),
+        why: "Apache opens the modules that its configuration names",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/lighttpd"),
+        adds: Adds::Paths(&["/usr/lib/lighttpd/mod_*.so"]),
+        why: "lighttpd opens the modules that its configuration names",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/lib/postgresql/*/bin/initdb"),
+        adds: Adds::Paths(&[
+            "/usr/lib/postgresql/*/bin/postgres",
+            "/usr/share/postgresql/*/*",
+        ]),
+        why: "PostgreSQL makes a new database of these",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/lib/postgresql/*/bin/postgres"),
+        adds: Adds::Paths(&[
+            "/usr/lib/postgresql/*/lib/dict_*.so",
+            "/usr/lib/postgresql/*/lib/libpqwalreceiver.so",
+            "/usr/lib/postgresql/*/lib/plpgsql.so",
+            "/usr/share/postgresql/*/extension/plpgsql*",
+            "/usr/share/postgresql/*/timezonesets/*",
+            "/usr/share/postgresql/*/tsearch_data/*",
+            "/usr/share/zoneinfo/Etc/UTC",
+        ]),
+        why: "PostgreSQL opens these by name; of its extensions only the language it comes with",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/mariadbd"),
+        adds: Adds::Paths(&["/usr/lib/mysql/plugin/*.so", "/usr/share/mysql/**"]),
+        why: "MariaDB opens its messages, character sets and plug-ins by name",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/named"),
+        adds: Adds::Paths(&["/usr/lib/*/bind/*.so", "/usr/share/dns/*"]),
+        why: "BIND opens plug-ins and the root's addresses by name",
     },
 ];

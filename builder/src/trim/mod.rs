@@ -8,6 +8,8 @@
 //! - symbolic links and hard links, wherever a path leads through them;
 //! - libraries that a program opens by itself, where it says so (`dlopen` notes) or where it is
 //!   known ([`known`]: libgcc_s, PAM, SASL, name services, script languages, terminals);
+//! - paths that commands, environments, configuration, scripts and strings of programs name, and
+//!   in what a shell runs names of programs ([`names`]), where the image has them;
 //! - declared globs, and the licence texts of every package of which a file stays.
 //!
 //! There is no `ld.so.cache` in an image, so folders of `/etc/ld.so.conf.d` do not count: a
@@ -16,11 +18,14 @@
 mod glob;
 pub mod known;
 mod library;
+mod named;
+mod names;
 mod reach;
 mod resolve;
 mod script;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 mod weight;
 
 pub use glob::{Glob, GlobError, MAX_GLOB_BYTES};
@@ -78,6 +83,12 @@ pub enum Reason {
     LeadsTo(TreePath),
     /// The target of a link that stays.
     TargetOf(TreePath),
+    /// A service's command names it.
+    Argument,
+    /// An environment variable of a service names it.
+    Environment(String),
+    /// It is named in the text of a file, or among the strings of a program.
+    NamedBy(TreePath),
     /// The licence text of a package.
     Licence {
         /// The package.
@@ -92,11 +103,18 @@ impl Reason {
     pub fn cause(&self) -> Option<&TreePath> {
         match self {
             Self::Runs | Self::Named | Self::Keep(_) => None,
+            Self::Argument | Self::Environment(_) => None,
             Self::Interpreter { of } | Self::Script { of } => Some(of),
             Self::Needed { by, .. } | Self::Dlopen { by, .. } | Self::Known { by, .. } => Some(by),
             Self::Below(path) | Self::LeadsTo(path) | Self::TargetOf(path) => Some(path),
+            Self::NamedBy(path) => Some(path),
             Self::Licence { for_file, .. } => Some(for_file),
         }
+    }
+
+    /// Whether it is only likely that the path is used.
+    fn is_surmise(&self) -> bool {
+        matches!(self, Self::Known { .. } | Self::NamedBy(_))
     }
 }
 
@@ -115,6 +133,9 @@ impl fmt::Display for Reason {
             Self::Known { by, why } => write!(f, "{by} opens it ({why})"),
             Self::LeadsTo(path) => write!(f, "it leads to {path}"),
             Self::TargetOf(path) => write!(f, "the link {path} leads to it"),
+            Self::Argument => write!(f, "the command of a service names it"),
+            Self::Environment(name) => write!(f, "{name} in the environment of a service names it"),
+            Self::NamedBy(path) => write!(f, "{path} names it"),
             Self::Licence { package, for_file } => {
                 write!(
                     f,

@@ -2,8 +2,9 @@
 
 use super::known::{Adds, KNOWN, Trigger};
 use super::library::{Loader, Search};
+use super::named::Names;
 use super::resolve::{Lost, resolve};
-use super::{Glob, Missing, Reason, TrimError, script};
+use super::{Glob, Missing, Reason, TrimError, names, script};
 use crate::elf::{DlopenPriority, Dynamic, Elf, ElfError, ReadAt};
 use nos_formats::tree::{Kind, Node, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,6 +26,10 @@ pub struct Request<'a> {
     pub owners: Option<&'a BTreeMap<TreePath, String>>,
     /// The services' `LD_LIBRARY_PATH`, in order.
     pub library_path: &'a [TreePath],
+    /// Commands of the services, each with its program as first word.
+    pub commands: &'a [Vec<String>],
+    /// Environment variables of the services: name and value.
+    pub environment: &'a [(String, String)],
 }
 
 /// What stays of a tree, and why.
@@ -103,9 +108,11 @@ pub fn reach<'a, C, R: ReadAt>(
         open,
         reach: Reach::default(),
         queue: VecDeque::new(),
+        texts: VecDeque::new(),
         unsatisfied: Vec::new(),
         by_name: None,
         known_done: BTreeSet::new(),
+        known: VecDeque::new(),
         demanded: true,
     };
     for program in request.programs {
@@ -131,14 +138,22 @@ pub fn reach<'a, C, R: ReadAt>(
         }
     }
     walk.drain()?;
+    walk.add_commands()?;
+    walk.add_named()?;
     walk.add_name_services()?;
-    walk.drain()?;
+    walk.add_named()?;
     walk.add_licences();
     if walk.unsatisfied.is_empty() {
         Ok(walk.reach)
     } else {
         Err(TrimError::Unsatisfied(walk.unsatisfied))
     }
+}
+
+/// Whether a library imports what its users may never ask it for.
+fn is_for_others(soname: &[u8]) -> bool {
+    const NAMES: [&[u8]; 3] = [b"libstdc++.so.", b"libidn2.so.", b"libunistring.so."];
+    NAMES.iter().any(|name| soname.starts_with(name))
 }
 
 /// A file to be looked into.
@@ -148,16 +163,20 @@ struct Task {
     context: Option<(Rc<Search>, Loader, u16)>,
 }
 
-struct Walk<'a, C, F> {
-    tree: &'a Tree<C>,
-    request: &'a Request<'a>,
+pub(super) struct Walk<'a, C, F> {
+    pub(super) tree: &'a Tree<C>,
+    pub(super) request: &'a Request<'a>,
     open: F,
-    reach: Reach,
+    pub(super) reach: Reach,
     queue: VecDeque<Task>,
+    /// Kept files that are to be read for what they name.
+    pub(super) texts: VecDeque<(TreePath, Names)>,
     unsatisfied: Vec<Missing>,
     /// Regular files by name; made when a library is first missed.
     by_name: Option<BTreeMap<&'a [u8], Vec<&'a TreePath>>>,
     known_done: BTreeSet<usize>,
+    /// Paths of known rows, and why: a program starts without each single one of them.
+    pub(super) known: VecDeque<(&'static [&'static str], Reason)>,
     /// Whether what is missing now is an error.
     demanded: bool,
 }
@@ -184,7 +203,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         }
     }
 
-    fn add_below(&mut self, folder: &TreePath, reason: impl Fn() -> Reason) {
+    pub(super) fn add_below(&mut self, folder: &TreePath, reason: impl Fn() -> Reason) {
         let below = self.tree.iter();
         let below = below.filter(|(path, _)| path.starts_with(folder) && *path != folder);
         let below: Vec<TreePath> = below.map(|(path, _)| path.clone()).collect();
@@ -194,7 +213,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     }
 
     /// Keeps what a glob matches, and gives it.
-    fn add_glob(&mut self, glob: &Glob, reason: impl Fn() -> Reason) -> Vec<TreePath> {
+    pub(super) fn add_glob(&mut self, glob: &Glob, reason: impl Fn() -> Reason) -> Vec<TreePath> {
         let matching = self.tree.iter().filter(|(path, _)| glob.matches(path));
         let matching: Vec<TreePath> = matching.map(|(path, _)| path.clone()).collect();
         for path in &matching {
@@ -204,7 +223,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     }
 
     /// Keeps a path of the tree, and what it leads to where it is a link.
-    fn keep(&mut self, path: &TreePath, reason: Reason) {
+    pub(super) fn keep(&mut self, path: &TreePath, reason: Reason) {
         let Some(node) = self.tree.get(path) else {
             return;
         };
@@ -220,7 +239,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     }
 
     /// Keeps the end of a path and the links on the way, and puts the end into the queue.
-    fn keep_resolved(
+    pub(super) fn keep_resolved(
         &mut self,
         path: &TreePath,
         links: &[TreePath],
@@ -234,6 +253,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             Some(node) => is_examined(path, node, &reason),
             None => false,
         };
+        let is_read = is_read(path, &reason);
         if !self.reach.add(path, reason) {
             return;
         }
@@ -243,6 +263,10 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 self.keep_resolved(target, &[], reason, context.clone());
             }
             Some(Kind::File(_)) if examined => {}
+            Some(Kind::File(_)) if is_read => {
+                self.texts.push_back((path.clone(), Names::Paths));
+                return;
+            }
             _ => return,
         }
         if examined {
@@ -251,7 +275,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         }
     }
 
-    fn drain(&mut self) -> Result<(), TrimError> {
+    pub(super) fn drain(&mut self) -> Result<(), TrimError> {
         while let Some(task) = self.queue.pop_front() {
             self.examine(&task)?;
         }
@@ -294,6 +318,10 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         let mut loader = task.context.as_ref().map_or_else(Loader::default, |c| c.1);
         if let Some(interpreter) = elf.interpreter().map_err(in_elf)? {
             loader = Loader::of_interpreter(&interpreter);
+            // A library may have one too; what libraries open is known of each.
+            if !is_library(path) {
+                self.texts.push_back((path.clone(), Names::Strings));
+            }
             let reason = Reason::Interpreter { of: path.clone() };
             self.demand(path, &interpreter, reason);
         }
@@ -341,7 +369,10 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     ) -> Result<(), TrimError> {
         for (index, row) in KNOWN.iter().enumerate() {
             let applies = match row.trigger {
-                Trigger::Imports(symbol) => dynamic.imports.contains(symbol),
+                Trigger::Imports(symbol) => {
+                    dynamic.imports.contains(symbol)
+                        && !dynamic.soname.as_deref().is_some_and(is_for_others)
+                }
                 Trigger::Library(name) => dynamic.soname.as_deref() == Some(name.as_bytes()),
                 Trigger::Program(glob) => Glob::new(glob)?.matches(path),
             };
@@ -357,9 +388,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                     self.add_library(path, name.as_bytes(), context, reason)?;
                 }
                 Adds::Paths(globs) if self.known_done.insert(index) => {
-                    for glob in globs {
-                        self.add_glob(&Glob::new(glob)?, || reason.clone());
-                    }
+                    self.known.push_back((globs, reason));
                 }
                 Adds::Paths(_) => {}
             }
@@ -425,8 +454,15 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             source,
         })?;
         let Some(interpreter) = interpreter else {
+            self.texts.push_back((path.clone(), Names::Paths));
             return Ok(());
         };
+        let program = interpreter.searched.as_ref();
+        let how = match names::is_shell(&[program.unwrap_or(&interpreter.program)]) {
+            true => Names::Words,
+            false => Names::Paths,
+        };
+        self.texts.push_back((path.clone(), how));
         let reason = || Reason::Script { of: path.clone() };
         self.demand(path, &interpreter.program, reason());
         if let Some(name) = interpreter.searched {
@@ -436,6 +472,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 .find(|place| resolve(self.tree, &TreePath::ROOT, place).is_ok());
             match found {
                 Some(place) => self.demand(path, &place, reason()),
+                None if self.reach.reasons(path).all(Reason::is_surmise) => {}
                 None => self.miss(path, String::from_utf8_lossy(&name).into_owned()),
             }
         }
@@ -446,6 +483,8 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     fn demand(&mut self, by: &TreePath, program: &[u8], reason: Reason) {
         match resolve(self.tree, &TreePath::ROOT, program) {
             Ok(found) => self.keep_resolved(&found.path, &found.links, reason, None),
+            // Of what only comes along, some scripts are for others than the service.
+            Err(_) if self.reach.reasons(by).all(Reason::is_surmise) => {}
             Err(Lost::Missing | Lost::Loop) => {
                 self.miss(by, String::from_utf8_lossy(program).into_owned());
             }
@@ -541,7 +580,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         }
     }
 
-    fn content(&self, path: &TreePath) -> Result<Option<R>, TrimError> {
+    pub(super) fn content(&self, path: &TreePath) -> Result<Option<R>, TrimError> {
         let tree: &'a Tree<C> = self.tree;
         let at = match tree.get(path).map(|node| &node.kind) {
             Some(Kind::HardLink(target)) => target,
@@ -572,28 +611,43 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         found.map(|path| (*path).clone()).collect()
     }
 
-    fn owner(&self, path: &TreePath) -> Option<&'a String> {
+    pub(super) fn owner(&self, path: &TreePath) -> Option<&'a String> {
         self.request.owners.and_then(|owners| owners.get(path))
     }
 
-    fn is_folder(&self, path: &TreePath) -> bool {
+    pub(super) fn is_folder(&self, path: &TreePath) -> bool {
         path.is_root() || matches!(self.tree.get(path).map(|n| &n.kind), Some(Kind::Directory))
+    }
+}
+
+fn is_library(path: &TreePath) -> bool {
+    let name = path.name();
+    name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+}
+
+/// Whether a file that is no program is read for what it names: what the spec places one by one,
+/// and configuration.
+fn is_read(path: &TreePath, reason: &Reason) -> bool {
+    match reason {
+        Reason::Licence { .. } => false,
+        Reason::Named | Reason::Argument => true,
+        _ => path.as_bytes().starts_with(b"etc/"),
     }
 }
 
 /// Whether a file is looked into. What came by a glob or in a folder may be thousands of pages
 /// and pictures: only what can be run or loaded is opened.
 fn is_examined<C>(path: &TreePath, node: &Node<C>, reason: &Reason) -> bool {
-    let name = path.name();
-    let by_nature = node.metadata.mode & 0o111 != 0
-        || name.ends_with(b".so")
-        || name.windows(4).any(|part| part == b".so.");
+    let by_nature = node.metadata.mode & 0o111 != 0 || is_library(path);
     match reason {
         Reason::Licence { .. } => false,
         Reason::Named
         | Reason::Below(_)
         | Reason::Keep(_)
         | Reason::TargetOf(_)
+        | Reason::Argument
+        | Reason::NamedBy(_)
+        | Reason::Environment(_)
         | Reason::Known { .. } => by_nature,
         _ => true,
     }

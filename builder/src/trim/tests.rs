@@ -506,7 +506,7 @@ fn the_machines_loader_finds_the_same_libraries() {
             .kept
             .iter()
             .filter(|(_, reason)| !matches!(reason, Reason::LeadsTo(_) | Reason::Known { .. }))
-            .filter(|(_, reason)| !matches!(reason, Reason::Dlopen { .. }))
+            .filter(|(_, reason)| !matches!(reason, Reason::Dlopen { .. } | Reason::NamedBy(_)))
             .map(|(path, _)| std::fs::canonicalize(path.to_string()).unwrap())
             .collect();
         got.sort();
@@ -519,7 +519,7 @@ fn the_machines_loader_finds_the_same_libraries() {
         if !reach
             .kept
             .values()
-            .any(|r| matches!(r, Reason::Known { .. }))
+            .any(|r| matches!(r, Reason::Known { .. } | Reason::NamedBy(_)))
         {
             assert_eq!(got, expected, "{}", program.display());
         }
@@ -609,4 +609,194 @@ fn a_real_image() {
         eprintln!("{path}: {reason}");
     }
     eprintln!("{} of {} paths in {took:?}", reach.kept.len(), tree.len());
+}
+
+fn commands(texts: &[&[&str]]) -> Vec<Vec<String>> {
+    let words = |words: &&[&str]| words.iter().map(ToString::to_string).collect();
+    texts.iter().map(words).collect()
+}
+
+#[test]
+fn what_a_command_and_its_configuration_name_stays() {
+    let mut image = Image::new();
+    image.program("usr/sbin/daemon", &TestElf::default());
+    image.file(
+        "etc/daemon.conf",
+        "include /etc/daemon.d/*.conf;\n# /usr/share/comment\nplugin=/usr/lib/daemon/a.so\n",
+    );
+    image.file("etc/daemon.d/one.conf", "types /usr/share/types;");
+    image.file("etc/daemon.d/other", "");
+    image.library("libplug.so.1", &[]);
+    image.elf(
+        "usr/lib/daemon/a.so",
+        &TestElf {
+            needed: &["libplug.so.1", "libgone.so.1"],
+            ..TestElf::default()
+        },
+    );
+    image.file("usr/share/types", "");
+    image.file("usr/share/comment", "");
+    image.file("usr/share/site/page", "");
+    image.file("usr/share/Europe/other", "");
+    image.file("usr/share/zoneinfo/Europe/Berlin", "");
+    image.file("usr/share/zoneinfo/Europe/Paris", "");
+    image.file("usr/lib/locale/de_DE.utf8/LC_TIME", "");
+    let run: &[&str] = &[
+        "/usr/sbin/daemon",
+        "--conf=/etc/daemon.conf",
+        "/usr/share/site",
+    ];
+    let environment = [
+        ("TZ", "Europe/Berlin"),
+        ("LC_ALL", "de_DE.UTF-8"),
+        ("PATH", "/usr/bin"),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_string(), value.to_string()));
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&[run[0]]),
+            commands: &commands(&[run]),
+            environment: &environment,
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    for stays in [
+        "/etc/daemon.conf",
+        "/etc/daemon.d/one.conf",
+        "/usr/share/types",
+        "/usr/share/site/page",
+        "/usr/lib/daemon/a.so",
+        "/usr/lib/x86_64-linux-gnu/libplug.so.1",
+        "/usr/share/zoneinfo/Europe/Berlin",
+        "/usr/lib/locale/de_DE.utf8/LC_TIME",
+    ] {
+        assert!(kept.contains(&stays.to_string()), "{stays}: {kept:#?}");
+    }
+    for goes in [
+        "/etc/daemon.d/other",
+        "/usr/share/comment",
+        "/usr/share/zoneinfo/Europe/Paris",
+    ] {
+        assert!(!kept.contains(&goes.to_string()), "{goes}: {kept:#?}");
+    }
+    let why = reach.why(&path("usr/share/types"));
+    let why: Vec<_> = why
+        .iter()
+        .map(|(path, reason)| format!("{path}: {reason}"))
+        .collect();
+    assert_eq!(
+        why,
+        [
+            "/usr/share/types: /etc/daemon.d/one.conf names it",
+            "/etc/daemon.d/one.conf: /etc/daemon.conf names it",
+            "/etc/daemon.conf: the command of a service names it",
+        ]
+    );
+    // A plug-in that lacks something is told of, and is no reason to refuse the image.
+    assert_eq!(reach.missing.len(), 1, "{:?}", reach.missing);
+}
+
+#[test]
+fn a_shell_reaches_the_programs_that_it_names() {
+    let mut image = Image::new();
+    for program in ["sh", "curl", "jq", "sed", "perl", "awk"] {
+        image.program(&format!("usr/bin/{program}"), &TestElf::default());
+    }
+    image.file(
+        "srv/start",
+        "x=$(curl -s x | jq .) # and perl\nexec /srv/next\n",
+    );
+    image.put(
+        "srv/next",
+        0o755,
+        Kind::File(b"#!/bin/sh -e\nsed s/a/b/\n".to_vec()),
+    );
+    let run: &[&str] = &["/bin/sh", "/srv/start"];
+    let other: &[&str] = &["/usr/bin/curl", "awk"];
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&[run[0], other[0]]),
+            named: &paths(&["srv/start"]),
+            commands: &commands(&[run, other]),
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    for (program, stays) in [
+        ("curl", true),
+        ("jq", true),
+        ("sed", true),
+        ("perl", false),
+        ("awk", false),
+    ] {
+        let there = kept.contains(&format!("/usr/bin/{program}"));
+        assert_eq!(there, stays, "{program}: {kept:#?}");
+    }
+}
+
+#[test]
+fn a_program_names_its_own_helpers_and_not_everybody_s() {
+    let mut image = Image::new();
+    let names = "/etc/sshd_config\0/usr/lib/openssh/session\0/usr/bin/editor\0/usr/bin/own\0\
+                 /usr/share/doc/sshd/README\0/var/empty\0";
+    let mut sshd = TestElf {
+        interpreter: Some(LOADER),
+        ..TestElf::default()
+    }
+    .bytes();
+    sshd.push(0);
+    sshd.extend(names.as_bytes());
+    image.put("usr/sbin/sshd", 0o755, Kind::File(sshd));
+    image.file("etc/sshd_config", "");
+    image.program("usr/lib/openssh/session", &TestElf::default());
+    image.program("usr/bin/editor", &TestElf::default());
+    image.program("usr/bin/own", &TestElf::default());
+    image.file("usr/share/doc/sshd/README", "");
+    image.put("var/empty", 0o755, Kind::Directory);
+    let owners = [
+        ("usr/sbin/sshd", "ssh"),
+        ("usr/bin/own", "ssh"),
+        ("usr/bin/editor", "vi"),
+    ];
+    let owners = owners.map(|(at, package)| (path(at), package.to_string()));
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/sbin/sshd"]),
+            owners: Some(&BTreeMap::from(owners)),
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    for (at, stays) in [
+        ("/etc/sshd_config", true),
+        ("/usr/lib/openssh/session", true),
+        ("/usr/bin/own", true),
+        ("/usr/bin/editor", false),
+        ("/usr/share/doc/sshd/README", false),
+        ("/var/empty", true),
+    ] {
+        assert_eq!(kept.contains(&at.to_string()), stays, "{at}: {kept:#?}");
+    }
+}
+
+#[test]
+fn what_a_language_brings_along_is_not_demanded() {
+    let mut image = Image::new();
+    image.program(
+        "usr/bin/ruby3.3",
+        &TestElf {
+            needed: &["libc.so.6"],
+            ..TestElf::default()
+        },
+    );
+    image.put(
+        "usr/lib/ruby/gems/exe/bundle",
+        0o755,
+        Kind::File(b"#!/usr/bin/env ruby\n".to_vec()),
+    );
+    let reach = image.run("/usr/bin/ruby3.3").unwrap();
+    assert!(kept(&reach).contains(&"/usr/lib/ruby/gems/exe/bundle".to_string()));
+    // Nor is it told of: nothing says that the service uses it.
+    assert_eq!(reach.missing, []);
 }

@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Sector size of disks made for a virtual machine, in bytes.
-const SECTOR_SIZE: u32 = 512;
+pub(crate) const SECTOR_SIZE: u32 = 512;
 
 /// How long to wait for the machine before looking whether Ctrl-C was pressed.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -225,8 +225,15 @@ fn wait(
     }
 }
 
+/// Presses the power button and waits for the machine to end; a further Ctrl-C pulls the plug.
+pub(crate) fn power_off(context: &Context, machine: &mut Vm, signals: &HeldSignals) -> Outcome {
+    let before = signals.count();
+    let asked = || 1 + signals.count() - before;
+    wait(context, machine, true, asked).map(drop)
+}
+
 /// Every declared TCP port, as the spec and the command line want it forwarded.
-fn forwards(system: &BuiltSystem, extra: &[(u16, u16)]) -> Vec<Forward> {
+pub(crate) fn forwards(system: &BuiltSystem, extra: &[(u16, u16)]) -> Vec<Forward> {
     let listens = system.manifest.services.iter().flat_map(|s| &s.listen);
     let mut wanted: BTreeMap<u16, u16> = listens
         .filter(|port| port.protocol == Protocol::Tcp)

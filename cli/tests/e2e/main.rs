@@ -29,4 +29,5 @@ mod offline;
 mod reproducible;
 mod shop;
 mod state;
+mod traced;
 mod trial;

@@ -141,6 +141,8 @@ fn run_beside(service: &Service, pid: i32, run: &[String]) -> Option<wait::Ended
 }
 
 fn become_service(service: &Service, sockets: &[Fd], output: &Fd, not_launched: &Fd) -> ! {
+    // Many programs open /dev/stderr instead of writing to what they have.
+    let _ = file::give(output, service.uid, service.gid);
     for number in [1, 2] {
         if process::put_at(output, number).is_err() {
             process::exit(EXIT_NOT_PREPARED);

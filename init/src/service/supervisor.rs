@@ -176,6 +176,14 @@ impl Supervisor {
         self.units.len()
     }
 
+    /// The services that run, each with its first process.
+    pub fn running(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.units.iter().filter_map(|unit| {
+            let running = unit.running.as_ref()?;
+            Some((unit.service.name.as_str(), running.pid))
+        })
+    }
+
     /// What the loop waits for; [`Supervisor::step`] takes the answers in the same order.
     pub fn polls(&self) -> Vec<Poll> {
         let mut polls = Vec::new();

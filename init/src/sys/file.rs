@@ -264,6 +264,29 @@ pub fn symlink(target: &str, path: &str) -> Result<()> {
     .map(drop)
 }
 
+/// What a symbolic link says; those of `/proc/self/fd` say what is open.
+///
+/// # Errors
+/// What the kernel says.
+pub fn read_link(path: &str) -> Result<Vec<u8>> {
+    const MAX_PATH: usize = 4096;
+    let path = zero_terminated(path)?;
+    let mut target = alloc::vec![0_u8; MAX_PATH];
+    // SAFETY: the path is zero-terminated; the kernel writes at most `target.len()` bytes.
+    let n = unsafe {
+        call(
+            libc::SYS_readlink,
+            &[
+                path.as_ptr() as usize,
+                target.as_mut_ptr() as usize,
+                target.len(),
+            ],
+        )
+    }?;
+    target.truncate(n);
+    Ok(target)
+}
+
 /// Removes a file.
 ///
 /// # Errors
@@ -285,6 +308,21 @@ pub fn change_owner(path: &str, uid: u32, gid: u32) -> Result<()> {
         call(
             libc::SYS_lchown,
             &[path.as_ptr() as usize, uid as usize, gid as usize],
+        )
+    }
+    .map(drop)
+}
+
+/// Gives what is open to an owner, so that it can open it again by `/proc/self/fd`.
+///
+/// # Errors
+/// What the kernel says.
+pub fn give(fd: &Fd, uid: u32, gid: u32) -> Result<()> {
+    // SAFETY: takes no pointer.
+    unsafe {
+        call(
+            libc::SYS_fchown,
+            &[fd.argument(), uid as usize, gid as usize],
         )
     }
     .map(drop)

@@ -5,6 +5,7 @@
 //! calls are made directly: there is no C library whose state a fork could leave half-held.
 
 mod errno;
+pub mod fanotify;
 pub mod file;
 pub mod module;
 pub mod mount;

@@ -1,5 +1,7 @@
 //! `nos trim`: what stays of an image, why, and what each of its bytes hangs on.
 
+mod trace;
+
 use super::build::{self, Made};
 use super::{Outcome, lock};
 use crate::args::TrimArgs;
@@ -53,6 +55,9 @@ struct Held {
 }
 
 pub(crate) fn trim(context: &Context, args: &TrimArgs) -> Outcome {
+    if args.trace {
+        return trace::trace(context, args);
+    }
     let Made {
         store,
         project,
