@@ -108,6 +108,7 @@ pub(crate) fn composition(
     let mut root = Root {
         tree: merged.tree,
         declared: BTreeSet::new(),
+        always: BTreeSet::new(),
     };
     if let Some(base) = base.first() {
         let base = store.read_tree(&output_tree(base, "tree")?)?;
@@ -116,6 +117,7 @@ pub(crate) fn composition(
         root.lay(&packages)?;
     }
     root.skeleton(store, &parts.users)?;
+    root.always = root.declared.clone();
     for (name, build) in parts.builds.iter().zip(builds) {
         let placed = root.lay(&store.read_tree(&output_tree(build, "tree")?)?)?;
         let owner = format!("build {name}");
@@ -170,6 +172,8 @@ struct Root {
     tree: Tree<Blob>,
     /// What the spec or the skeleton placed: never trimmed.
     declared: BTreeSet<TreePath>,
+    /// What of that every image has.
+    always: BTreeSet<TreePath>,
 }
 
 impl Root {
@@ -354,7 +358,9 @@ impl Root {
         };
         let programs = paths(&parts.entry_points)?;
         let library_path = paths(&parts.library_path)?;
-        let named: Vec<TreePath> = self.declared.iter().cloned().collect();
+        let named = self.declared.difference(&self.always);
+        let named: Vec<TreePath> = named.cloned().collect();
+        let always: Vec<TreePath> = self.always.iter().cloned().collect();
         let keep = parts
             .keep
             .iter()
@@ -363,6 +369,7 @@ impl Root {
         let keep = keep.map_err(TrimError::from)?;
         let request = Request {
             programs: &programs,
+            always: &always,
             named: &named,
             keep: &keep,
             owners: Some(owners),

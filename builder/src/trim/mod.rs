@@ -42,6 +42,8 @@ use std::io;
 pub enum Reason {
     /// A service runs it.
     Runs,
+    /// Every image has it.
+    Always,
     /// The spec places it.
     Named,
     /// It is inside a folder that the spec places.
@@ -103,7 +105,7 @@ impl Reason {
     pub fn cause(&self) -> Option<&TreePath> {
         match self {
             Self::Runs | Self::Named | Self::Keep(_) => None,
-            Self::Argument | Self::Environment(_) => None,
+            Self::Always | Self::Argument | Self::Environment(_) => None,
             Self::Interpreter { of } | Self::Script { of } => Some(of),
             Self::Needed { by, .. } | Self::Dlopen { by, .. } | Self::Known { by, .. } => Some(by),
             Self::Below(path) | Self::LeadsTo(path) | Self::TargetOf(path) => Some(path),
@@ -123,6 +125,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runs => write!(f, "a service runs it"),
+            Self::Always => write!(f, "every image has it"),
             Self::Named => write!(f, "the spec places it"),
             Self::Below(folder) => write!(f, "it is in {folder}, which the spec places"),
             Self::Keep(glob) => write!(f, "keep = \"{glob}\" matches it"),

@@ -16,6 +16,8 @@ use std::rc::Rc;
 pub struct Request<'a> {
     /// Programs that run. What they cannot start without must be in the tree.
     pub programs: &'a [TreePath],
+    /// What every image has.
+    pub always: &'a [TreePath],
     /// Files, links and folders that the spec places itself; a folder stays with everything
     /// below it.
     pub named: &'a [TreePath],
@@ -122,6 +124,9 @@ pub fn reach<'a, C, R: ReadAt>(
 
     // What the rest brings is examined last: what it asks for is no error.
     walk.demanded = false;
+    for path in request.always {
+        walk.add_root(path, Reason::Always)?;
+    }
     for path in request.named {
         if let Some(folder) = walk.add_root(path, Reason::Named)? {
             walk.add_below(&folder, || Reason::Below(folder.clone()));
@@ -641,7 +646,8 @@ fn is_examined<C>(path: &TreePath, node: &Node<C>, reason: &Reason) -> bool {
     let by_nature = node.metadata.mode & 0o111 != 0 || is_library(path);
     match reason {
         Reason::Licence { .. } => false,
-        Reason::Named
+        Reason::Always
+        | Reason::Named
         | Reason::Below(_)
         | Reason::Keep(_)
         | Reason::TargetOf(_)
