@@ -10,7 +10,7 @@ use crate::scratch::{HeldSignals, Scratch};
 use crate::tools;
 use crate::units::human_size;
 use nos_builder::BuiltSystem;
-use nos_disk::{Disk, FileDevice};
+use nos_disk::{BlockDevice, Disk, FileDevice};
 use nos_machine::{
     Accelerator, Boot, Config, Disk as MachineDisk, Ended, Forward, MachineError, OnReset, Vm,
 };
@@ -91,8 +91,10 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     };
     let path = path.as_path();
     let mut restarts = args.restart;
+    let mut vm_disk = MachineDisk::new(path);
     if path.exists() {
         let mut device = FileDevice::open_read_only(path)?;
+        vm_disk.sector_bytes = device.sector_size();
         let generations = disk::on(path, Disk::open(&mut device))?.generations();
         // A trial is one restart there and, where it fails, one back.
         restarts |= generations.iter().any(|g| g.trial.is_some());
@@ -104,7 +106,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let mut config = Config::new(std::env::temp_dir());
     config.memory_bytes = args.memory.unwrap_or(vm.memory_bytes);
     config.cpus = args.cpus.unwrap_or(vm.cpus);
-    config.disks = vec![MachineDisk::new(path)];
+    config.disks = vec![vm_disk];
     config.forwards = forwards(&built.system, &args.port);
     config.accel = match args.accel {
         Accel::Auto => nos_machine::Accel::Auto,

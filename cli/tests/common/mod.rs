@@ -139,8 +139,15 @@ impl Example {
 
     /// Writes a disk image with generation 1 and gives its path.
     pub(crate) fn image(&self, name: &str) -> String {
-        let disk = self.beside(name);
-        Nos::new(["image", &self.spec(), "-o", &disk, "--locked", "--offline"]).succeeds();
+        self.image_with(name, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn image_with(&self, name: &str, more: &[&str]) -> String {
+        let (spec, disk) = (self.spec(), self.beside(name));
+        let mut arguments = vec!["image", &spec, "-o", &disk, "--locked", "--offline"];
+        arguments.extend(more);
+        Nos::new(arguments).succeeds();
         disk
     }
 

@@ -33,6 +33,11 @@ struct Bench {
 impl Bench {
     /// Both kernels get `words` on their command lines, and do not wait long after a panic.
     fn new(words: &[&str]) -> Self {
+        Self::on_disk(words, &[])
+    }
+
+    /// The same on a disk made with further arguments.
+    fn on_disk(words: &[&str], more: &[&str]) -> Self {
         let hello = Example::copy("hello");
         let words: Vec<String> = ["panic=1"]
             .iter()
@@ -45,7 +50,7 @@ impl Bench {
         );
         let spec = spec_of(&hello).replace("kernel.stock", "own");
         hello.write("hello.nos", spec.replace("use std.kernel\n", &kernel));
-        let disk = hello.image("hello.img");
+        let disk = hello.image_with("hello.img", more);
         Self {
             old_page: hello.read("site/index.html"),
             hello,
@@ -164,6 +169,22 @@ fn a_healthy_generation_stays() {
     machine.wait_for(GOOD);
     bench.ends_on(machine, 2);
     assert_eq!(bench.generation(1)["previous"], true);
+    Nos::new(["verify", &bench.disk]).succeeds();
+}
+
+/// Installed, tried and rolled back on a disk whose sectors have 4096 bytes, as `nos run` gives it
+/// to firmware: with sectors of 512 none of its tables would be found.
+#[test]
+fn a_disk_with_large_sectors_is_tried_and_rolled_back() {
+    let bench = Bench::on_disk(&[], &["--sector-size", "4096"]);
+    bench.on_trial(|spec| spec);
+    let machine = bench.start(&[]);
+    machine.wait_for(BEGINS);
+    machine.wait_for(GOOD);
+    bench.ends_on(machine, 2);
+    let report = Nos::new(["rollback", &bench.disk]).json();
+    assert_eq!(at(&report, "/bytes_written"), 4096);
+    bench.ends_on(bench.start(&[]), 1);
     Nos::new(["verify", &bench.disk]).succeeds();
 }
 
