@@ -113,6 +113,60 @@ impl Drop for Loop {
     }
 }
 
+#[test]
+fn after_flashing_a_device_the_kernel_sees_its_partitions_or_that_is_said() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can make a loop device");
+    }
+    let place = folder(&[]);
+    let at = place.path();
+    make_disk_with_state(&at.join("disk.img"), "first", 2 << 20);
+    let attach = |file: &str, options: &[&str]| {
+        let made = Command::new("losetup")
+            .args(["--find", "--show", file])
+            .args(options)
+            .current_dir(at)
+            .output();
+        let made = made.ok().filter(|made| made.status.success())?;
+        Some(Loop(
+            String::from_utf8(made.stdout).ok()?.trim().to_string(),
+        ))
+    };
+    let partitions = |device: &Loop| {
+        let folder = Path::new("/sys/class/block").join(device.0.trim_start_matches("/dev/"));
+        let all = std::fs::read_dir(folder).unwrap();
+        let places = all.map(|entry| entry.unwrap().path());
+        places
+            .filter(|place| place.join("partition").exists())
+            .count()
+    };
+    let flash_onto = |options: &[&str], sees: bool| {
+        let stick = std::fs::File::create(at.join("stick")).unwrap();
+        stick.set_len(24 << 20).unwrap();
+        let device = attach("stick", options).unwrap();
+        let said = run(
+            at,
+            &["flash", "disk.img", &device.0, "--yes", "none", "--json"],
+        );
+        said.expect(0, &[]);
+        let warning = format!("the kernel goes by other partitions of {} than", device.0);
+        assert_eq!(said.err.contains(&warning), !sees, "{}", said.err);
+        assert_eq!(said.json()["partitions_seen"], sees);
+        // EFI system partition, image, state.
+        assert_eq!(partitions(&device), if sees { 3 } else { 0 });
+    };
+    let Some(known) = attach("disk.img", &["--partscan"]) else {
+        return skip("there are no loop devices");
+    };
+    let reads_tables = partitions(&known) == 3;
+    drop(known);
+    flash_onto(&[], false);
+    if !reads_tables {
+        return skip("this kernel shows no GPT partitions of loop devices");
+    }
+    flash_onto(&["--partscan"], true);
+}
+
 /// What a file at `path` holds as a disk: the generation that boots, `None` for no disk of ours.
 fn boots(path: &Path) -> Option<u32> {
     let mut device = MemoryDevice::from_bytes(std::fs::read(path).unwrap(), 512);

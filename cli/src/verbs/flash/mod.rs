@@ -2,6 +2,7 @@
 
 mod ask;
 mod pace;
+mod reread;
 mod source;
 
 use super::disk::on;
@@ -38,6 +39,9 @@ struct Written<'a> {
     /// Bytes of the state partition that was kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     kept_state_bytes: Option<u64>,
+    /// Whether the kernel goes by the new partitions; of a block device alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partitions_seen: Option<bool>,
     #[serde(flatten)]
     flashed: &'a Flashed,
     #[serde(flatten)]
@@ -117,11 +121,14 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
             &flashed.report,
             &name,
         );
+        drop(target);
+        let partitions_seen = device.as_ref().map(|_| reread::reread(context, path));
         let written = Written {
             device: path,
             was: device.as_ref(),
             signed_by: source.signer(),
             kept_state_bytes: fit.kept.as_ref().map(KeptState::size_bytes),
+            partitions_seen,
             flashed: &flashed,
             pace: &pace,
         };
