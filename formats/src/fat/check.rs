@@ -6,7 +6,34 @@ use super::table::Link;
 use super::volume::{Volume, read};
 use super::{FatError, FatKind};
 use crate::read_at::ReadAt;
-use std::collections::BTreeSet;
+
+/// Clusters, one bit for each.
+pub(super) struct ClusterSet(Vec<u64>);
+
+impl ClusterSet {
+    /// A set of clusters below `end`.
+    fn below(end: u32) -> Self {
+        Self(vec![0; (end as usize).div_ceil(64)])
+    }
+
+    /// Puts a cluster in; whether it was not there yet. One that the volume has not stays out.
+    fn insert(&mut self, cluster: u32) -> bool {
+        let bit = 1 << (cluster % 64);
+        match self.0.get_mut(cluster as usize / 64) {
+            Some(word) if *word & bit == 0 => {
+                *word |= bit;
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+
+    pub(super) fn contains(&self, cluster: u32) -> bool {
+        let word = self.0.get(cluster as usize / 64);
+        word.is_some_and(|word| word >> (cluster % 64) & 1 == 1)
+    }
+}
 
 /// Something that is not as it should be in a volume.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -66,7 +93,7 @@ impl Volume {
     /// [`FatError::Read`] where the volume cannot be read.
     pub fn check(&self, source: &(impl ReadAt + ?Sized)) -> Result<Vec<Problem>, FatError> {
         let mut problems = Vec::new();
-        let mut used = BTreeSet::new();
+        let mut used = ClusterSet::below(self.table.numbers().end);
         for directory in self.directories.values() {
             claim(
                 &mut used,
@@ -88,7 +115,7 @@ impl Volume {
         let lost = self
             .table
             .numbers()
-            .filter(|cluster| !used.contains(cluster))
+            .filter(|cluster| !used.contains(*cluster))
             .filter(|cluster| matches!(self.table.link(*cluster), Link::Next(_) | Link::End))
             .count() as u64;
         if lost > 0 {
@@ -207,12 +234,17 @@ impl Volume {
     }
 
     /// Clusters of all files and directories.
-    pub(super) fn used_clusters(&self) -> Result<BTreeSet<u32>, FatError> {
-        let mut used = BTreeSet::new();
+    pub(super) fn used_clusters(&self) -> Result<ClusterSet, FatError> {
+        let mut used = ClusterSet::below(self.table.numbers().end);
         for directory in self.directories.values() {
-            used.extend(&directory.clusters);
+            let mut put = |clusters: &[u32]| {
+                for cluster in clusters {
+                    used.insert(*cluster);
+                }
+            };
+            put(&directory.clusters);
             for (path, cluster) in files(directory) {
-                used.extend(self.table.chain(cluster, &path)?);
+                put(&self.table.chain(cluster, &path)?);
             }
         }
         Ok(used)
@@ -233,7 +265,7 @@ fn files(directory: &Directory) -> impl Iterator<Item = (String, u32)> {
         })
 }
 
-fn claim(used: &mut BTreeSet<u32>, clusters: &[u32], path: &str, problems: &mut Vec<Problem>) {
+fn claim(used: &mut ClusterSet, clusters: &[u32], path: &str, problems: &mut Vec<Problem>) {
     let twice: Vec<u32> = clusters
         .iter()
         .copied()

@@ -75,12 +75,36 @@ impl Volume {
         self.add_name(key, &name, path, ATTRIBUTE_ARCHIVE, cluster, size)
     }
 
+    /// Adds a file as [`Volume::create_file`] does, without its content: whoever calls writes that
+    /// to its [`Volume::extents`], together with the [`Changes::data`] of this.
+    ///
+    /// # Errors
+    /// As [`Volume::create_file`].
+    pub fn reserve_file(&mut self, path: &str, size_bytes: u64) -> Result<(), FatError> {
+        let size = u32::try_from(size_bytes).map_err(|_| self.full(size_bytes))?;
+        let before = self.clone();
+        let result = self.try_reserve_file(path, size);
+        self.restore_on_error(before, result)
+    }
+
+    fn try_reserve_file(&mut self, path: &str, size: u32) -> Result<(), FatError> {
+        let (key, name) = self.free_name(path)?;
+        let chain = self.chain_for(u64::from(size))?;
+        let cluster = chain.first().copied().unwrap_or(0);
+        self.add_name(key, &name, path, ATTRIBUTE_ARCHIVE, cluster, size)
+    }
+
+    /// Clusters for so many bytes.
+    fn chain_for(&mut self, size: u64) -> Result<Vec<u32>, FatError> {
+        match self.geometry.cluster_bytes() {
+            _ if size == 0 => Ok(Vec::new()),
+            cluster => self.allocate(size.div_ceil(cluster)),
+        }
+    }
+
     /// Puts content into free clusters and gives the first; 0 where there is none.
     fn store(&mut self, content: &[u8]) -> Result<u32, FatError> {
-        let chain = match self.geometry.cluster_bytes() {
-            _ if content.is_empty() => Vec::new(),
-            cluster => self.allocate((content.len() as u64).div_ceil(cluster))?,
-        };
+        let chain = self.chain_for(content.len() as u64)?;
         let mut rest = content;
         let mut runs = chain.as_slice();
         while let Some(first) = runs.first() {
@@ -225,7 +249,7 @@ impl Volume {
         let lost: Vec<u32> = self
             .table
             .numbers()
-            .filter(|cluster| !used.contains(cluster))
+            .filter(|cluster| !used.contains(*cluster))
             .filter(|cluster| {
                 matches!(
                     self.table.link(*cluster),

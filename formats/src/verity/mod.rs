@@ -22,12 +22,14 @@
 
 mod build;
 mod format;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use build::{Builder, HashArea, compute};
 pub use format::{Params, RootHash, Salt, Superblock};
+pub use stream::StreamChecker;
 pub use verify::{BadRange, MAX_BAD_RANGES, Region, Report, verify};
 
 use sha2::{Digest as _, Sha256};

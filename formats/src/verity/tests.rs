@@ -50,6 +50,47 @@ fn check(bytes: &[u8], area: &HashArea, threads: usize) -> Report {
     .unwrap()
 }
 
+/// What a checker says of bytes that come in chunks of these lengths.
+fn streamed(bytes: &[u8], area: &HashArea, root_hash: RootHash, cuts: &[usize]) -> Option<Region> {
+    let mut checker = StreamChecker::new(&area.params, root_hash, 2);
+    let mut rest = bytes;
+    for cut in cuts.iter().cycle() {
+        if rest.is_empty() {
+            break;
+        }
+        let (now, later) = rest.split_at((*cut).min(rest.len()));
+        checker.update(now).unwrap();
+        rest = later;
+    }
+    checker.finish()
+}
+
+#[test]
+fn a_stream_with_its_tree_elsewhere_is_checked() {
+    let (bytes, area) = image(&pattern(200), b"s");
+    let (data, behind) = bytes.split_at(200 * BLOCK_SIZE);
+    let (superblock, tree) = behind.split_at(BLOCK_SIZE);
+    let salt = area.params.salt().clone();
+    let gap = vec![9; 3 * BLOCK_SIZE];
+    for (bytes, hash_start) in [
+        ([data, &gap, superblock, tree].concat(), 204),
+        ([data, tree].concat(), 200),
+    ] {
+        let params = Params::with_hash_start(200, hash_start, salt.clone()).unwrap();
+        let area = HashArea {
+            params,
+            ..area.clone()
+        };
+        assert!(check(&bytes, &area, 1).is_clean());
+        assert_eq!(streamed(&bytes, &area, area.root_hash, &[1000]), None);
+        let mut bad = bytes.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        let last = streamed(&bad, &area, area.root_hash, &[1000]);
+        // The end of the last level is padding, which the hash above it covers.
+        assert_eq!(last, Some(Region::Tree));
+    }
+}
+
 #[test]
 fn bytes_are_pinned() {
     // A change here changes the PARTUUID of every image on every disk: never do it by accident.
@@ -172,7 +213,24 @@ proptest! {
             let found = report.ranges.iter().any(|range| range.blocks.contains(&block));
             prop_assert!(found, "byte {} in {:?}", at, report);
             prop_assert_eq!(&report, &check(&bad, &area, 1));
+            let region = streamed(&bad, &area, area.root_hash, &[777, BLOCK_SIZE, 300_000]);
+            prop_assert!(region.is_some());
         }
+    }
+
+    #[test]
+    fn a_stream_is_checked_however_it_is_cut(
+        blocks in 1usize..400,
+        cuts in prop::collection::vec(1usize..500_000, 1..5),
+        behind in 0usize..10_000,
+    ) {
+        let (mut bytes, area) = image(&pattern(blocks), b"s");
+        let size = bytes.len();
+        // Padding behind the tree may be anything.
+        bytes.resize(size + behind, 7);
+        prop_assert_eq!(streamed(&bytes, &area, area.root_hash, &cuts), None);
+        prop_assert!(streamed(&bytes, &area, RootHash([7; 32]), &cuts).is_some());
+        prop_assert!(streamed(&bytes[..size - 1], &area, area.root_hash, &cuts).is_some());
     }
 
     #[test]
