@@ -464,6 +464,9 @@ pub(crate) struct InstallArgs {
     /// Try it at the next boot; it stays only if every service becomes healthy
     #[arg(long)]
     pub(crate) trial: bool,
+    /// Read back what was written before it may boot, as is always done on a block device
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Refuse to write nos.lock
     #[arg(long)]
     pub(crate) locked: bool,
@@ -483,6 +486,9 @@ pub(crate) struct VerifyArgs {
     /// First put right what can be: tables, leftovers of a cut-off change, a damaged pointer
     #[arg(long)]
     pub(crate) repair: bool,
+    /// Besides, write damaged images and kernel images anew from the spec they were built from
+    #[arg(long, value_name = "SPEC", requires = "repair")]
+    pub(crate) from: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -196,7 +196,11 @@ const WORDS: &[Words] = &[
         about: "Reads all of it: partition tables, boot files, boot entries, and each block of \
                 each image against its root hash. Each finding names what it harms and what to \
                 do. The exit code is 1 where something is damaged.",
-        examples: &["nos verify disk.img", "nos verify /dev/sda --repair"],
+        examples: &[
+            "nos verify disk.img",
+            "nos verify /dev/sda --repair",
+            "nos verify disk.img --repair --from web.nos",
+        ],
     },
     Words {
         verb: "gc",

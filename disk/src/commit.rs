@@ -1,6 +1,6 @@
 //! Writing a change in phases.
 
-use crate::{BlockDevice, Error, Progress, Report};
+use crate::{AlignedBuffer, BlockDevice, Error, Progress, Report};
 use nos_formats::fat::SectorWrite;
 use std::collections::BTreeMap;
 use std::io;
@@ -135,12 +135,34 @@ pub(crate) fn write(
     if bytes.is_empty() {
         return Ok(());
     }
-    device.write_at(offset, bytes).map_err(|source| Error::Io {
+    let result = device.write_at(offset, bytes);
+    written(device, bytes.len(), result, report)
+}
+
+/// As [`write`], of a buffer that the device gave.
+pub(crate) fn write_buffer(
+    device: &mut dyn BlockDevice,
+    offset: u64,
+    buffer: AlignedBuffer,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let length = buffer.len();
+    let result = device.write_buffer(offset, buffer);
+    written(device, length, result, report)
+}
+
+fn written(
+    device: &dyn BlockDevice,
+    length: usize,
+    result: io::Result<()>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    result.map_err(|source| Error::Io {
         doing: "writing to the disk",
         source,
     })?;
-    report.bytes_written += bytes.len() as u64;
-    report.sectors_written += bytes.len() as u64 / u64::from(device.sector_size());
+    report.bytes_written += length as u64;
+    report.sectors_written += length as u64 / u64::from(device.sector_size());
     Ok(())
 }
 

@@ -80,6 +80,7 @@ pub fn create(
 pub(crate) fn format_esp(
     new: &NewDisk<'_>,
     source: &GenerationSource<'_>,
+    kernel: &[u8],
     identity: &Identity,
     bytes: u64,
     sector_size: u32,
@@ -87,7 +88,7 @@ pub(crate) fn format_esp(
     let geometry = fat::Geometry::choose(bytes, sector_size)?;
     let letter = LETTERS[0];
     let pointer = Pointer::encode(letter, &Fields::new(1), sector_size as usize);
-    let uki = format!("/{}", entry::uki_path(&entry::hex(&source.uki_digest)));
+    let uki = format!("/{}", entry::uki_path(&entry::hex(&source.uki.digest)));
     let entry_path = format!("/{ENTRIES}/{}", entry::file_name(1, letter));
     let entry = content(source)?.encode(1);
     let log = log::empty(sector_size);
@@ -95,7 +96,7 @@ pub(crate) fn format_esp(
         (&format!("/{POINTER}"), &pointer),
         (&entry_path, entry.as_bytes()),
         (&format!("/{BOOT_LOADER}"), new.boot_loader),
-        (&uki, source.uki),
+        (&uki, kernel),
         (&format!("/{}", log::path()), &log),
     ];
     let hidden = PARTITION_ALIGN / u64::from(sector_size);

@@ -96,3 +96,18 @@ pub struct Progress {
     /// Bytes in all.
     pub total: u64,
 }
+
+impl Report {
+    /// Adds what a further change of the same disk did; what boots is as that one says.
+    pub fn add(&mut self, more: Report) {
+        self.number = more.number;
+        self.removed.extend(more.removed);
+        self.repaired.extend(more.repaired);
+        self.images_written.extend(more.images_written);
+        self.images_reused.extend(more.images_reused);
+        self.uki_reused |= more.uki_reused;
+        self.bytes_written += more.bytes_written;
+        self.sectors_written += more.sectors_written;
+        self.flushes += more.flushes;
+    }
+}

@@ -1,19 +1,23 @@
 //! Copying an image to its partition, and reading it back.
 
-use crate::commit::{OnProgress, write};
+use crate::commit::{OnProgress, write, write_buffer};
 use crate::window::Window;
-use crate::{BlockDevice, Error, ImageSource, Progress, Report};
+use crate::{AlignedBuffer, BlockDevice, Error, ImageSource, Progress, Report};
 use nos_formats::read_at::ReadAt;
-use nos_formats::verity::{self, Params, RootHash, Salt};
+use nos_formats::verity::{self, Params, Region, RootHash, Salt, StreamChecker};
 use nos_manifest::Image;
 use std::io::{self, Read};
 use std::ops::Range;
 
-/// Bytes copied at a time.
-const CHUNK: usize = 1 << 20;
+/// Bytes copied at a time: enough for a device to be busy with one while the next is read and
+/// hashed, few enough that the last one is soon done.
+pub(crate) const CHUNK: u64 = 1 << 20;
 
-/// Writes an image to the start of a partition. On a device that is known to be zero, blocks of
-/// zeros are left out.
+/// Writes an image to the start of a partition and checks its bytes against its root hash on
+/// their way.
+///
+/// # Errors
+/// [`Error::Source`] where they are not the image; [`Error::ReadSource`]; [`Error::Io`].
 pub(crate) fn copy(
     device: &mut dyn BlockDevice,
     partition: &Range<u64>,
@@ -21,31 +25,21 @@ pub(crate) fn copy(
     report: &mut Report,
     progress: OnProgress<'_>,
 ) -> Result<(), Error> {
-    let name = &source.image.name;
-    let total = source.image.size_bytes;
-    let failed = |source| Error::ReadSource {
-        image: name.clone(),
-        source,
-    };
-    let mut reader = (source.open)().map_err(failed)?;
-    let mut buffer = vec![0; CHUNK.min(usize::try_from(total).unwrap_or(CHUNK))];
+    let (name, total) = (&source.image.name, source.image.size_bytes);
+    let mut reader = CheckedReader::new(source)?;
+    let sector = u64::from(device.sector_size());
     let mut done = 0;
     while done < total {
-        let length = (total - done).min(CHUNK as u64) as usize;
-        reader
-            .read_exact(&mut buffer[..length])
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => Error::Source {
-                    what: format!("image {name:?} has fewer than the {total} bytes it should have"),
-                },
-                _ => failed(error),
-            })?;
+        let left = (total - done).next_multiple_of(sector).min(CHUNK);
+        let mut buffer = device.take_buffer(left as usize);
+        let length = (buffer.len() as u64).min(total - done) as usize;
+        if let Err(error) = reader.fill(&mut buffer[..length]) {
+            device.return_buffer(buffer);
+            return Err(error);
+        }
         // The last sector may be part of one.
-        let sector = device.sector_size() as usize;
-        let padded = length.next_multiple_of(sector);
-        buffer.resize(padded.max(length), 0);
-        buffer[length..padded].fill(0);
-        write_sparse(device, partition.start + done, &buffer[..padded], report)?;
+        buffer[length..].fill(0);
+        write_sparse(device, partition.start + done, buffer, report)?;
         done += length as u64;
         progress(&Progress {
             doing: "write",
@@ -54,27 +48,122 @@ pub(crate) fn copy(
             total,
         });
     }
-    match reader.read(&mut [0]) {
-        Ok(0) => Ok(()),
-        Ok(_) => Err(Error::Source {
-            what: format!("image {name:?} has more than the {total} bytes it should have"),
-        }),
-        Err(error) => Err(failed(error)),
+    reader.finish()
+}
+
+/// Checks what a source gives without writing it anywhere.
+pub(crate) fn check_source(source: &ImageSource<'_>) -> Result<(), Error> {
+    let mut reader = CheckedReader::new(source)?;
+    let mut buffer = vec![0; CHUNK as usize];
+    let mut left = source.image.size_bytes;
+    while left > 0 {
+        let length = left.min(CHUNK);
+        reader.fill(&mut buffer[..length as usize])?;
+        left -= length;
+    }
+    reader.finish()
+}
+
+/// Opens what an image is read from.
+pub(crate) fn open<'a>(source: &ImageSource<'a>) -> Result<Box<dyn Read + Send + 'a>, Error> {
+    (source.open)().map_err(|error| Error::ReadSource {
+        image: source.image.name.clone(),
+        source: error,
+    })
+}
+
+/// An image's bytes, checked against its size and its root hash as they are read.
+struct CheckedReader<'s, 'a> {
+    image: &'s Image,
+    reader: Box<dyn Read + Send + 'a>,
+    checker: StreamChecker,
+}
+
+impl<'s, 'a> CheckedReader<'s, 'a> {
+    fn new(source: &'s ImageSource<'a>) -> Result<Self, Error> {
+        let image = &source.image;
+        let (params, root_hash) = parameters(image).map_err(|error| Error::Source {
+            what: format!("image {:?}: {error}", image.name),
+        })?;
+        Ok(Self {
+            image,
+            reader: open(source)?,
+            checker: StreamChecker::new(&params, root_hash, processors()),
+        })
+    }
+
+    /// Fills the buffer with the next bytes.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
+        match self.reader.read_exact(buffer) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                let total = self.image.size_bytes;
+                return Err(self.wrong(format!("has fewer than the {total} bytes it should have")));
+            }
+            Err(error) => return Err(self.failed(error)),
+        }
+        let checked = self.checker.update(buffer);
+        checked.map_err(|error| self.wrong(format!("cannot be checked: {error}")))
+    }
+
+    /// Checks that nothing is left, and that it was all what it should be.
+    fn finish(mut self) -> Result<(), Error> {
+        let total = self.image.size_bytes;
+        match self.reader.read(&mut [0]) {
+            Ok(0) => {}
+            Ok(_) => {
+                return Err(self.wrong(format!("has more than the {total} bytes it should have")));
+            }
+            Err(error) => return Err(self.failed(error)),
+        }
+        let image = self.image;
+        let part = match self.checker.finish() {
+            None => return Ok(()),
+            Some(Region::Data) => "data",
+            Some(Region::Superblock) => "superblock",
+            Some(Region::Tree) => "hash tree",
+        };
+        Err(Error::Source {
+            what: format!(
+                "image {:?} does not have the root hash that it should have: its {part} differs",
+                image.name
+            ),
+        })
+    }
+
+    fn wrong(&self, what: String) -> Error {
+        Error::Source {
+            what: format!("image {:?} {what}", self.image.name),
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> Error {
+        Error::ReadSource {
+            image: self.image.name.clone(),
+            source,
+        }
     }
 }
 
-/// Writes sectors. Long runs of zeros are left out on a device that is known to be zero, and
-/// cleared in its fastest way on any other.
-pub(crate) fn write_sparse(
+/// Writes sectors. Long runs of zeros are cleared where the device has a faster way for that.
+fn write_sparse(
     device: &mut dyn BlockDevice,
     offset: u64,
-    bytes: &[u8],
+    buffer: AlignedBuffer,
     report: &mut Report,
 ) -> Result<(), Error> {
-    for (run, zero) in runs(bytes, least_run(device)) {
+    let cut = if device.starts_zeroed() || device.clears_fast() {
+        runs(&buffer, least_run(device))
+    } else {
+        Vec::new()
+    };
+    if !cut.iter().any(|(_, zero)| *zero) {
+        return write_buffer(device, offset, buffer, report);
+    }
+    for (run, zero) in cut {
         let at = offset + run.start as u64;
         if !zero {
-            write(device, at, &bytes[run], report)?;
+            write(device, at, &buffer[run], report)?;
         } else if !device.starts_zeroed() {
             device
                 .write_zeroes(at, run.len() as u64)
@@ -84,6 +173,7 @@ pub(crate) fn write_sparse(
                 })?;
         }
     }
+    device.return_buffer(buffer);
     Ok(())
 }
 
@@ -156,15 +246,18 @@ pub(crate) fn check(
         length: partition.end - partition.start,
     };
     let (params, root_hash) = parameters(image)?;
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     verity::verify(
         &|offset, buffer| window.read_at(offset, buffer),
         &params,
         &root_hash,
-        threads,
+        processors(),
         &|blocks| on_bytes(blocks * verity::BLOCK_SIZE as u64),
     )
     .map_err(|error| error.to_string())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
 }
 
 /// What verity needs to know of an image.

@@ -5,25 +5,26 @@ use crate::create::partition;
 use crate::disk::{Disk, State};
 use crate::entry::{self, Content, ENTRIES};
 use crate::{
-    BlockDevice, Error, GenerationSource, ImageSource, Progress, Report, Shortage, image, layout,
+    BlockDevice, Error, GenerationSource, ImageSource, Progress, Report, Shortage, image, kernel,
+    layout,
 };
 use nos_formats::fat::{FatError, Problem};
 use nos_formats::gpt::{Guid, Table};
 use nos_manifest::Image;
 use nos_pointer::{Fields, LETTERS, MAX_GENERATIONS, Name, Phase as TrialPhase, Pointer, Trial};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::ops::Range;
-
-/// Writes larger than this are left out when a plan is looked at before it is carried out.
-const LARGE: usize = 256 << 10;
+use std::thread;
 
 /// How a generation is installed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct InstallOptions {
     /// Boot it once and keep booting the current one unless it proves good.
     pub trial: bool,
+    /// Read back from the medium what was written, and check it, before a name leads to it. For a
+    /// medium that may not hold what it was sent.
+    pub read_back: bool,
 }
 
 /// What installing a generation would take.
@@ -49,10 +50,9 @@ struct Plan {
     /// Images to be written, by index in the source, and where.
     copies: Vec<(usize, Range<u64>)>,
     reused: Vec<String>,
-    uki_reused: bool,
-    /// Large writes of the first phase: content that nothing refers to.
-    bulk: Phase,
-    /// The phases before the pointer.
+    /// Where on the disk the kernel image is to be written; `None` where it is there.
+    kernel: Option<Vec<Range<u64>>>,
+    /// The phases before the pointer, without the content of images and kernel image.
     phases: Vec<Phase>,
     pointer: Phase,
 }
@@ -65,12 +65,12 @@ impl Disk<'_> {
     pub fn plan_space(&self, source: &GenerationSource<'_>) -> Result<SpacePlan, Error> {
         check_source(source)?;
         let (state, _) = self.state.recovered(self.device)?;
-        let kernel = entry::hex(&source.uki_digest);
+        let kernel = entry::hex(&source.uki.digest);
         let entry = content(source)?.encode(u32::MAX).len() as u64;
         let volume = &state.volume;
         let mut esp_needed = volume.file_bytes(entry);
         if !state.kernels.contains_key(&kernel) {
-            esp_needed += volume.file_bytes(source.uki.len() as u64);
+            esp_needed += volume.file_bytes(source.uki.size_bytes);
         }
         let new: Vec<&Image> = source
             .images
@@ -102,10 +102,12 @@ impl Disk<'_> {
     /// Adds the next generation and lets it boot, or try to.
     ///
     /// Until the last write, that of the pointer, the disk boots what it booted before. Images
-    /// and kernel image are read back from the medium and checked before anything names them.
+    /// and kernel image are checked on their way to the disk, and with
+    /// [`InstallOptions::read_back`] once more as they came back from it, before anything names
+    /// them.
     ///
     /// # Errors
-    /// [`Error::Space`], [`Error::Source`] and [`Error::Plan`] before the first write;
+    /// [`Error::Space`] and [`Error::Plan`] before the first write; [`Error::Source`],
     /// [`Error::ReadSource`], [`Error::Io`] and [`Error::ReadBack`] with the old generation still
     /// booting. What was written by then is cleared by the next change.
     pub fn install(
@@ -129,7 +131,11 @@ impl Disk<'_> {
             Some(plan.number)
         };
         plan.rehearse(self.device, &state, boots)?;
-        plan.run(self.device, source, &mut report, progress)?;
+        plan.write_content(self.device, source, &mut report, progress)?;
+        if options.read_back {
+            plan.read_back_content(self.device, source, progress)?;
+        }
+        plan.commit(self.device, options.read_back, &mut report)?;
         self.refresh()?;
         Ok(report)
     }
@@ -147,19 +153,22 @@ impl Plan {
         let (copies, reused) = place_images(state, &mut table, source)?;
 
         let mut volume = state.volume.clone();
-        let kernel = entry::hex(&source.uki_digest);
+        let kernel = entry::hex(&source.uki.digest);
         let uki_path = entry::uki_path(&kernel);
-        let uki_reused = state.kernels.contains_key(&kernel);
-        if uki_reused {
-            let on_disk = volume.read_file(&state.esp_window(device), &uki_path, u64::MAX)?;
-            if on_disk != source.uki {
-                let what = format!("the kernel image \\{uki_path} on the disk is damaged");
-                return Err(Error::Layout {
-                    what: format!("{what}; remove the generations that use it, then install again"),
-                });
-            }
-        } else {
-            volume.create_file(&uki_path, source.uki).map_err(space)?;
+        let start = state.esp.start;
+        let is_there = state.kernels.contains_key(&kernel);
+        if !is_there {
+            let size = source.uki.size_bytes;
+            volume.reserve_file(&uki_path, size).map_err(space)?;
+        }
+        let extents = volume.extents(&uki_path)?.into_iter();
+        let extents = extents.map(|extent| start + extent.start..start + extent.end);
+        let extents: Vec<Range<u64>> = extents.collect();
+        if is_there && source.uki.differs(device, &extents)? {
+            let what = format!("the kernel image \\{uki_path} on the disk is damaged");
+            return Err(Error::Layout {
+                what: format!("{what}; remove the generations that use it, then install again"),
+            });
         }
         let entry_path = format!("{ENTRIES}/{}", entry::file_name(number, letter));
         let text = content(source)?.encode(number);
@@ -168,20 +177,14 @@ impl Plan {
             .map_err(space)?;
         let changes = volume.take_changes();
 
-        let start = state.esp.start;
-        let (mut bulk, mut phases) = (Phase::default(), vec![Phase::default(); 3]);
-        let (large, small) = changes
-            .data
-            .into_iter()
-            .partition(|w| w.bytes.len() > LARGE);
-        bulk.put_all(start, large);
-        phases[0].put_all(start, small);
+        let mut phases = vec![Phase::default(); 3];
+        phases[0].put_all(start, changes.data);
         phases[0].put_all(start, changes.tables);
         if !copies.is_empty() {
             put_table(&mut phases, &mut table)?;
         }
         let mut steps = changes.publish.into_iter();
-        if !uki_reused {
+        if !is_there {
             phases[1].put_all(start, steps.next().unwrap_or_default());
         }
         // The entry appears when what it names is durably there; where all of that was there
@@ -201,8 +204,7 @@ impl Plan {
             number,
             copies,
             reused,
-            uki_reused,
-            bulk,
+            kernel: (!is_there).then_some(extents),
             phases,
             pointer,
         })
@@ -240,7 +242,9 @@ impl Plan {
         }
     }
 
-    fn run(
+    /// The first phase: everything that no name leads to yet, durable and found to be what the
+    /// source says.
+    fn write_content(
         &self,
         device: &mut dyn BlockDevice,
         source: &GenerationSource<'_>,
@@ -249,26 +253,43 @@ impl Plan {
     ) -> Result<(), Error> {
         report.number = self.number;
         report.images_reused.clone_from(&self.reused);
-        report.uki_reused = self.uki_reused;
-        let copies = || {
-            self.copies
-                .iter()
-                .map(|(index, place)| (&source.images[*index], place))
-        };
-        for (source, place) in copies() {
-            image::copy(device, place, source, report, &mut *progress)?;
-            report.images_written.push(source.image.name.clone());
-        }
-        self.bulk.write(device, report)?;
-        let (hidden, visible) = self.phases.split_at(1);
-        for phase in hidden {
-            phase.write(device, report)?;
-        }
-        flush(device, report)?;
+        report.uki_reused = self.kernel.is_none();
+        let (size, digest) = (source.uki.size_bytes, source.uki.digest);
+        let reader = source.uki.reader()?;
+        thread::scope(|scope| {
+            // Takes as long as the rest of the phase; its result is needed at the end of it.
+            let check = move || kernel::check(reader, size, digest);
+            let check = thread::Builder::new().spawn_scoped(scope, check);
+            for (source, place) in self.copies(source) {
+                image::copy(device, place, source, report, &mut *progress)?;
+                report.images_written.push(source.image.name.clone());
+            }
+            if let Some(extents) = &self.kernel {
+                source.uki.copy(device, extents, report)?;
+            }
+            for phase in &self.phases[..1] {
+                phase.write(device, report)?;
+            }
+            flush(device, report)?;
+            let checked = check.ok().and_then(|check| check.join().ok());
+            checked.unwrap_or_else(|| kernel::check(source.uki.reader()?, size, digest))
+        })
+    }
 
+    /// Reads what the first phase wrote from the medium.
+    fn read_back_content(
+        &self,
+        device: &dyn BlockDevice,
+        source: &GenerationSource<'_>,
+        progress: OnProgress<'_>,
+    ) -> Result<(), Error> {
         forget(device)?;
-        read_back(device, &[&self.bulk], "kernel image")?;
-        for (ImageSource { image, .. }, place) in copies() {
+        let extents = self.kernel.as_deref().unwrap_or_default();
+        if let Some(offset) = source.uki.first_difference(device, extents)? {
+            let what = "kernel image".to_owned();
+            return Err(Error::ReadBack { offset, what });
+        }
+        for (ImageSource { image, .. }, place) in self.copies(source) {
             read_back_image(device, place, image)?;
             let (done, total) = (image.size_bytes, image.size_bytes);
             progress(&Progress {
@@ -278,13 +299,34 @@ impl Plan {
                 total,
             });
         }
-        for phase in visible {
+        Ok(())
+    }
+
+    /// The phases that give names, and the pointer.
+    fn commit(
+        &self,
+        device: &mut dyn BlockDevice,
+        reads_back: bool,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        for phase in &self.phases[1..] {
             phase.run(device, report)?;
         }
-        forget(device)?;
-        let phases: Vec<&Phase> = self.phases.iter().collect();
-        read_back(device, &phases, "boot files and partition table")?;
+        if reads_back {
+            forget(device)?;
+            let phases: Vec<&Phase> = self.phases.iter().collect();
+            read_back(device, &phases, "boot files and partition table")?;
+        }
         self.pointer.run(device, report)
+    }
+
+    /// Images to be written and where.
+    fn copies<'s, 'b>(
+        &'s self,
+        source: &'s GenerationSource<'b>,
+    ) -> impl Iterator<Item = (&'s ImageSource<'b>, &'s Range<u64>)> {
+        let image = |(index, place): &'s (usize, Range<u64>)| (&source.images[*index], place);
+        self.copies.iter().map(image)
     }
 }
 
@@ -434,13 +476,10 @@ pub(crate) fn read_back_image(
     }
 }
 
-/// Checks that a source is what it says, as far as can be seen without reading images.
+/// Checks that a source is what it says, as far as can be seen without reading everything.
 pub(crate) fn check_source(source: &GenerationSource<'_>) -> Result<(), Error> {
     let wrong = |what: String| Err(Error::Source { what });
-    if <[u8; 32]>::from(Sha256::digest(source.uki)) != source.uki_digest {
-        return wrong("the kernel image does not have the digest that it should have".into());
-    }
-    if source.uki.is_empty() {
+    if source.uki.size_bytes == 0 {
         return wrong("the kernel image is empty".into());
     }
     let mut uuids = BTreeSet::new();
@@ -479,7 +518,7 @@ pub(crate) fn part_uuid(image: &Image) -> Result<Guid, Error> {
 pub(crate) fn content(source: &GenerationSource<'_>) -> Result<Content, Error> {
     Ok(Content {
         title: source.title.clone(),
-        uki: entry::hex(&source.uki_digest),
+        uki: entry::hex(&source.uki.digest),
         label: source.label.clone(),
         kernel: source.kernel.clone(),
         installed: source.installed,

@@ -3,6 +3,7 @@
 use crate::Shortage;
 use nos_formats::gpt::{Entry, Guid, Table};
 use nos_manifest::Image;
+use std::ops::Range;
 
 /// Start of the partitions of a new disk, and of its state partition, in bytes: what every
 /// partitioning tool uses.
@@ -85,8 +86,18 @@ pub(crate) fn align(bytes: u64) -> u64 {
 }
 
 /// The byte range of a partition.
-pub(crate) fn bytes(table: &Table, entry: &Entry) -> std::ops::Range<u64> {
+pub(crate) fn bytes(table: &Table, entry: &Entry) -> Range<u64> {
     let sector = u64::from(table.geometry().sector_size);
     let start = entry.first_lba.saturating_mul(sector);
     start..start.saturating_add(entry.sectors().saturating_mul(sector))
+}
+
+/// Cuts a range into parts of at most `most` bytes that end at multiples of it.
+pub(crate) fn parts_of(range: &Range<u64>, most: u64) -> impl Iterator<Item = Range<u64>> + use<> {
+    let (mut at, end) = (range.start, range.end);
+    std::iter::from_fn(move || {
+        let part = at..(at + 1).next_multiple_of(most).min(end);
+        at = part.end;
+        (!part.is_empty()).then_some(part)
+    })
 }

@@ -6,9 +6,7 @@ use std::io::{self, Read};
 /// A system to be put on a disk as a generation.
 pub struct GenerationSource<'a> {
     /// The unified kernel image.
-    pub uki: &'a [u8],
-    /// Its SHA-256; the file on the disk has this name.
-    pub uki_digest: [u8; 32],
+    pub uki: KernelSource<'a>,
     /// Title in the boot menu.
     pub title: String,
     /// What the person who installs calls it; may be empty.
@@ -23,7 +21,17 @@ pub struct GenerationSource<'a> {
 }
 
 /// Opens an image's content, each time from its beginning.
-pub type OpenImage<'a> = Box<dyn Fn() -> io::Result<Box<dyn Read + 'a>> + 'a>;
+pub type OpenImage<'a> = Box<dyn Fn() -> io::Result<Box<dyn Read + Send + 'a>> + 'a>;
+
+/// A unified kernel image and where its bytes come from.
+pub struct KernelSource<'a> {
+    /// Its size.
+    pub size_bytes: u64,
+    /// Its SHA-256; the file on the disk has this name.
+    pub digest: [u8; 32],
+    /// Gives exactly [`KernelSource::size_bytes`] bytes.
+    pub open: OpenImage<'a>,
+}
 
 /// One image and where its bytes come from.
 pub struct ImageSource<'a> {

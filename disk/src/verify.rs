@@ -94,9 +94,10 @@ impl Finding {
                 "copy off what you need and write the disk again with `nos flash`".into()
             }
             Self::Generation { number, .. } => remove(&[*number]),
-            Self::Kernel { generations, .. } | Self::Image { generations, .. } => {
+            Self::Kernel { generations, .. } | Self::Image { generations, .. } => format!(
+                "`nos verify --repair --from SPEC` writes it anew from its spec, or {}",
                 remove(generations)
-            }
+            ),
             Self::Leftover { .. } => "the next change clears it".into(),
         }
     }

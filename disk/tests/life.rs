@@ -138,7 +138,10 @@ fn making_a_disk_again_over_an_old_one_leaves_nothing_of_it() {
 fn a_trial_leaves_the_pointer() {
     let mut device = disk_with(512, SIZE, &first());
     let mut disk = Disk::open(&mut device).unwrap();
-    let trial = InstallOptions { trial: true };
+    let trial = InstallOptions {
+        trial: true,
+        ..InstallOptions::default()
+    };
     let report = disk.install(&second().source(), trial, &mut quiet).unwrap();
     assert_eq!((report.number, disk.current()), (2, Some(1)));
     let generations = disk.generations();
@@ -224,7 +227,19 @@ fn sources_that_are_not_what_they_say_are_refused() {
         system
     };
     let error = install(&mut device, &wrong_bytes).unwrap_err();
-    assert!(matches!(error, Error::ReadBack { .. }), "{error}");
+    assert!(matches!(error, Error::Source { .. }), "{error}");
+    assert_eq!(summary(&mut device), (vec![1], Some(1)));
+    // The last block belongs to the hash tree.
+    let mut wrong_tree = second();
+    *wrong_tree.images[0].1.last_mut().unwrap() ^= 1;
+    let error = install(&mut device, &wrong_tree).unwrap_err();
+    assert!(matches!(error, Error::Source { .. }), "{error}");
+    let wrong_kernel = second();
+    let mut source = wrong_kernel.source();
+    source.uki.digest[0] ^= 1;
+    let mut disk = Disk::open(&mut device).unwrap();
+    let error = disk.install(&source, InstallOptions::default(), &mut quiet);
+    assert!(matches!(error, Err(Error::Source { .. })), "{error:?}");
     assert_eq!(summary(&mut device), (vec![1], Some(1)));
     for change in [-4096i64, 4096] {
         let mut system = second();

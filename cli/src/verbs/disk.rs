@@ -12,11 +12,10 @@ use crate::units::{human_size, human_time, printable};
 use nos_builder::BuiltSystem;
 use nos_disk::{
     DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
-    InstallOptions, OpenError, Progress, Report, StateSize, VerifyReport,
+    InstallOptions, KernelSource, OpenError, OpenImage, Progress, Report, StateSize, VerifyReport,
 };
-use nos_store::Store;
+use nos_store::{Blob, Store};
 use serde::Serialize;
-use std::io::Read;
 use std::path::Path;
 
 impl From<DeviceError> for Failure {
@@ -37,39 +36,36 @@ impl From<Error> for Failure {
     }
 }
 
-/// A built system as the disk code takes it. `uki` are the bytes of its kernel image.
+/// A built system as the disk code takes it.
 pub(crate) fn generation<'a>(
     store: &'a Store,
     system: &'a BuiltSystem,
-    uki: &'a [u8],
     label: &str,
     installed: Option<u64>,
 ) -> GenerationSource<'a> {
-    let images = system
-        .manifest
-        .images
-        .iter()
-        .zip(&system.images)
-        .map(|(image, blob)| {
-            let open = move || -> std::io::Result<Box<dyn Read + 'a>> {
-                let file = store
-                    .open_object(&blob.digest)
-                    .map_err(std::io::Error::other)?;
-                Ok(Box::new(file))
-            };
-            ImageSource {
-                image: image.clone(),
-                open: Box::new(open),
-            }
-        });
+    let open = |blob: &'a Blob| -> OpenImage<'a> {
+        Box::new(move || {
+            let file = store.open_object(&blob.digest);
+            Ok(Box::new(file.map_err(std::io::Error::other)?))
+        })
+    };
+    let images = system.manifest.images.iter().zip(&system.images);
     GenerationSource {
-        uki,
-        uki_digest: *system.uki.digest.as_bytes(),
+        uki: KernelSource {
+            size_bytes: system.uki.size,
+            digest: system.uki.digest.0,
+            open: open(&system.uki),
+        },
         title: format!("nOs {}", system.manifest.host),
         label: label.to_string(),
         kernel: system.manifest.kernel.clone(),
         installed,
-        images: images.collect(),
+        images: images
+            .map(|(image, blob)| ImageSource {
+                image: image.clone(),
+                open: open(blob),
+            })
+            .collect(),
     }
 }
 
@@ -94,17 +90,18 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     // A disk that cannot be used or written is found out before the work, not after it.
     on(path, Disk::open(&mut FileDevice::open(path)?).map(drop))?;
     let Made { store, built, .. } = build::make(context, &args.spec, args.locked)?;
-    let uki = store.read_object(&built.system.uki.digest)?;
     let label = args.label.as_deref().unwrap_or_default();
-    let source = generation(&store, &built.system, &uki, label, Some(context.now));
+    let source = generation(&store, &built.system, label, Some(context.now));
     let mut device = FileDevice::open(path)?;
+    let options = InstallOptions {
+        trial: args.trial,
+        // What an image file holds is the business of whoever keeps it; a medium may lie.
+        read_back: args.verify || device.is_block_device(),
+    };
     let mut disk = on(path, Disk::open(&mut device))?;
     let from = disk.current();
     let mut watch = progress(&context.shell);
-    let report = on(
-        path,
-        disk.install(&source, InstallOptions { trial: args.trial }, &mut watch),
-    )?;
+    let report = on(path, disk.install(&source, options, &mut watch))?;
     drop(watch);
     context.shell.clear();
     let what = if args.trial { "trial" } else { "install" };
@@ -354,8 +351,18 @@ struct Verified<'a> {
 pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
     let path = &args.disk.disk;
     if args.repair {
+        let made = args.from.as_ref();
+        let made = made
+            .map(|spec| build::make(context, spec, false))
+            .transpose()?;
         let mut device = FileDevice::open(path)?;
-        let report = on(path, nos_disk::repair(&mut device))?;
+        let mut report = on(path, nos_disk::repair(&mut device))?;
+        if let Some(Made { store, built, .. }) = &made {
+            let source = generation(store, &built.system, "", None);
+            let mut disk = on(path, Disk::open(&mut device))?;
+            let healed = on(path, disk.heal(&source, &mut progress(&context.shell)))?;
+            report.add(healed);
+        }
         for what in &report.repaired {
             context.shell.status("Repaired", printable(what));
         }

@@ -26,7 +26,6 @@ pub(crate) const PURPOSE: &str = "disk image";
 /// All parts of a new disk, so that they can be borrowed.
 pub(crate) struct Parts {
     boot_loader: Vec<u8>,
-    uki: Vec<u8>,
     seed: [u8; 32],
 }
 
@@ -37,14 +36,8 @@ impl Parts {
         let seed = Digest::of(format!("nos disk\n{host}\n{}", built.digest).as_bytes());
         Ok(Self {
             boot_loader: store.read_object(&built.system.boot_loader.digest)?,
-            uki: store.read_object(&built.system.uki.digest)?,
             seed: *seed.as_bytes(),
         })
-    }
-
-    /// The kernel image.
-    pub(crate) fn uki(&self) -> &[u8] {
-        &self.uki
     }
 
     /// The layout that a system asks for.
@@ -76,7 +69,7 @@ impl Parts {
     ) -> Result<Report, Failure> {
         let Made { store, built, .. } = made;
         let new = self.layout(&built.system);
-        let source = generation(store, &built.system, &self.uki, "", None);
+        let source = generation(store, &built.system, "", None);
         let report = nos_disk::create(device, &new, &source, &mut progress(&context.shell));
         context.shell.clear();
         on(

@@ -8,8 +8,8 @@ use crate::common::program::{Nos, at};
 use crate::common::{Example, disk, shared_store};
 use nos_builder::BuiltSystem;
 use nos_disk::{
-    Disk, GenerationSource, ImageSource, InstallOptions, MemoryDevice, Operation, RecordingDevice,
-    StateSize,
+    Disk, GenerationSource, ImageSource, InstallOptions, KernelSource, MemoryDevice, Operation,
+    RecordingDevice, StateSize,
 };
 use nos_store::Store;
 use std::io::Read;
@@ -105,8 +105,7 @@ fn prepared() -> (Example, Vec<u8>, Change) {
     let install = Change::record(before, |disk| {
         let images = system.manifest.images.iter().zip(&system.images);
         let source = GenerationSource {
-            uki: &uki,
-            uki_digest: *system.uki.digest.as_bytes(),
+            uki: KernelSource::in_memory(&uki, system.uki.digest.0),
             title: "hello".into(),
             label: String::new(),
             kernel: system.manifest.kernel.clone(),
@@ -117,7 +116,7 @@ fn prepared() -> (Example, Vec<u8>, Change) {
                     open: Box::new(|| {
                         let file = store.open_object(&blob.digest);
                         let file = file.map_err(std::io::Error::other)?;
-                        Ok(Box::new(file) as Box<dyn Read>)
+                        Ok(Box::new(file) as Box<dyn Read + Send>)
                     }),
                 })
                 .collect(),

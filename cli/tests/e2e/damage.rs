@@ -75,6 +75,23 @@ fn verify_names_the_image_of_any_changed_byte() {
         *at(&Nos::new(["verify", &path]).json(), "/findings"),
         json!([])
     );
+
+    // And from its spec it is written anew, also where it is all that there is to boot.
+    let good = disk::read(&path);
+    for offset in [1024, image.len() - 1] {
+        flip(&path, start + offset);
+    }
+    let from = ["verify", &path, "--repair", "--from", &web.spec()];
+    let said = Nos::new(from.iter().chain(&["--offline"])).succeeds();
+    let repaired = "Repaired image web (partition 2): 2 sectors were damaged";
+    assert!(said.stderr.contains(repaired), "{}", said.stderr);
+    // But for the line of the disk's log.
+    let after = disk::read(&path);
+    let changed = disk::sectors_that_differ(&good, &after);
+    let [log] = changed[..] else {
+        panic!("{changed:?} are not what they were");
+    };
+    assert!(after[log * disk::SECTOR..].starts_with(b"nos-log 1 "));
 }
 
 #[test]

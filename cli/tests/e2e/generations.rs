@@ -4,6 +4,8 @@ use crate::common::disk::{self, partitions, sectors_that_differ};
 use crate::common::machine::Machine;
 use crate::common::program::{Nos, at};
 use crate::common::{Example, copy_folder};
+use nos_disk::{Disk, MemoryDevice};
+use nos_formats::fat::Volume;
 use nos_specs::lock::Lock;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -34,6 +36,28 @@ fn current_and_previous(disk: &str) -> (Value, Value) {
     (number("current"), number("previous"))
 }
 
+/// The disk with every cluster of its EFI system partition taken, and its backup table destroyed.
+fn full_and_without_backup(bytes: Vec<u8>) -> Vec<u8> {
+    let mut device = MemoryDevice::from_bytes(bytes, disk::SECTOR as u32);
+    let opened = Disk::open(&mut device).unwrap();
+    let (_, esp) = opened.table().numbered().next().unwrap();
+    let (first, last) = (esp.first_lba as usize, esp.last_lba as usize);
+    let range = first * disk::SECTOR..(last + 1) * disk::SECTOR;
+    let mut bytes = device.into_bytes();
+    let esp = &mut bytes[range];
+    let mut volume = Volume::open(&esp.to_vec(), esp.len() as u64).unwrap();
+    let all = vec![1; volume.free_bytes() as usize];
+    volume.create_file("EFI/all", &all).unwrap();
+    let changes = volume.take_changes();
+    let writes = changes.data.iter().chain(&changes.tables);
+    for write in writes.chain(changes.publish.iter().flatten()) {
+        esp[write.offset as usize..][..write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+    let end = bytes.len() - 33 * disk::SECTOR;
+    bytes[end..].fill(0xA5);
+    bytes
+}
+
 #[test]
 fn web_goes_to_a_new_page_and_back() {
     let web = Example::copy("web");
@@ -54,6 +78,23 @@ fn web_goes_to_a_new_page_and_back() {
     );
     assert_eq!(page_of(&web, &disk), NEW_PAGE.as_bytes());
 
+    // Not a cluster of it is free, and its backup table is gone.
+    let good = disk::read(&disk);
+    std::fs::write(&disk, full_and_without_backup(good.clone())).unwrap();
+    web.write("site/index.html", "no room for this");
+    let refused = Nos::new(["install", &web.spec(), &disk, "--offline"]).run();
+    let refused = refused.expect_code(1);
+    assert!(
+        refused.stderr.contains("bytes too few"),
+        "{}",
+        refused.stderr
+    );
+    let report = Nos::new(["rollback", &disk]).json();
+    assert_eq!(at(&report, "/number"), 1);
+    assert_eq!(at(&report, "/sectors_written"), 1);
+    assert_eq!(page_of(&web, &disk), old_page);
+    std::fs::write(&disk, good).unwrap();
+
     let report = Nos::new(["rollback", &disk]).json();
     assert_eq!(at(&report, "/number"), 1);
     assert_eq!(at(&report, "/sectors_written"), 1);
@@ -63,7 +104,6 @@ fn web_goes_to_a_new_page_and_back() {
         "nothing is older than 1"
     );
     Nos::new(["rollback", &disk]).run().expect_code(1);
-    assert_eq!(page_of(&web, &disk), old_page);
 
     // The first page once more: all that it needs is on the disk.
     web.write("site/index.html", &old_page);

@@ -6,7 +6,9 @@
     reason = "a test that cannot go on should stop"
 )]
 
-use nos_disk::{Disk, GenerationSource, ImageSource, InstallOptions, MemoryDevice, NewDisk};
+use nos_disk::{
+    Disk, GenerationSource, ImageSource, InstallOptions, KernelSource, MemoryDevice, NewDisk,
+};
 use nos_formats::verity::{Builder, Salt};
 use nos_manifest::Image;
 use nos_store::Digest;
@@ -198,8 +200,7 @@ fn disk_with(labels: &[&str], state_bytes: Option<u64>) -> MemoryDevice {
         let uki = format!("a kernel image{}", " ".repeat(index));
         let (image, content) = page(index as u32);
         let source = GenerationSource {
-            uki: uki.as_bytes(),
-            uki_digest: *Digest::of(uki.as_bytes()).as_bytes(),
+            uki: KernelSource::in_memory(uki.as_bytes(), Digest::of(uki.as_bytes()).0),
             title: "nOs test".into(),
             label: (*label).into(),
             kernel: "6.12.48".into(),

@@ -100,13 +100,14 @@ impl DirectDevice {
     }
 
     fn queue(&self) -> &WriteQueue {
-        self.queue.get_or_init(|| WriteQueue::new(&self.file))
+        self.queue
+            .get_or_init(|| WriteQueue::new(Arc::clone(&self.file), None))
     }
 
-    /// Waits for writes that a read must see.
-    fn settle(&self) {
+    /// Waits for writes to a place that is read or written in another way.
+    fn settle(&self, offset: u64, length: u64) {
         if let Some(queue) = self.queue.get() {
-            queue.settle();
+            queue.settle(&(offset..offset.saturating_add(length)));
         }
     }
 
@@ -146,8 +147,10 @@ impl BlockDevice for DirectDevice {
             .checked_add(buf.len() as u64)
             .filter(|end| *end <= self.size_bytes);
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        self.settle();
         let sector = u64::from(self.sector_size);
+        let first = offset - offset % sector;
+        let last = end.next_multiple_of(sector);
+        self.settle(first, last - first);
         let whole = offset.is_multiple_of(sector) && (buf.len() as u64).is_multiple_of(sector);
         if whole && AlignedBuffer::is_aligned(buf) {
             return buf
@@ -157,8 +160,6 @@ impl BlockDevice for DirectDevice {
                     self.read_direct(offset + (index * MAX_READ) as u64, part)
                 });
         }
-        let first = offset - offset % sector;
-        let last = end.next_multiple_of(sector);
         let mut aligned = AlignedBuffer::new((last - first).min(MAX_READ as u64) as usize);
         let mut at = first;
         while at < last {
@@ -202,7 +203,7 @@ impl BlockDevice for DirectDevice {
 
     fn write_zeroes(&mut self, offset: u64, length: u64) -> io::Result<()> {
         check_write(self, offset, 0)?;
-        self.settle();
+        self.settle(offset, length);
         let flags = FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE;
         if length > 0 && fallocate(&*self.file, flags, offset, length).is_ok() {
             return Ok(());
@@ -216,7 +217,7 @@ impl BlockDevice for DirectDevice {
 
     fn discard(&mut self, offset: u64, length: u64) -> io::Result<()> {
         check_write(self, offset, 0)?;
-        self.settle();
+        self.settle(offset, length);
         // A hole is a discard that promises zeros; devices that do not promise get the second.
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         for flags in [hole, hole | FallocateFlags::NO_HIDE_STALE] {

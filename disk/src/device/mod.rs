@@ -3,6 +3,7 @@
 mod buffer;
 mod direct;
 mod file;
+mod image_file;
 mod memory;
 mod queue;
 mod recording;

@@ -61,10 +61,32 @@ impl FailedTransfer {
 /// Threads that write, and what they share with the caller.
 #[derive(Debug)]
 pub(super) struct WriteQueue {
-    file: Arc<File>,
+    files: Arc<Files>,
     shared: Arc<Shared>,
     /// None where the machine has no room for threads: then the caller writes.
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Where writes go.
+#[derive(Debug)]
+struct Files {
+    direct: Arc<File>,
+    /// The same file without `O_DIRECT`, for where its file system takes that flag and then
+    /// refuses what is written so.
+    cached: Option<Arc<File>>,
+}
+
+impl Files {
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let written = self.direct.write_all_at(bytes, offset);
+        let written = match (written, &self.cached) {
+            (Err(error), Some(cached)) if error.kind() == io::ErrorKind::InvalidInput => {
+                cached.write_all_at(bytes, offset)
+            }
+            (written, _) => written,
+        };
+        written.map_err(FailedTransfer::at(offset, bytes.len() as u64))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -117,18 +139,20 @@ impl Shared {
 }
 
 impl WriteQueue {
-    /// A queue in front of a file.
-    pub(super) fn new(file: &Arc<File>) -> Self {
+    /// A queue in front of a file that was opened for direct writes. Where there is `cached`, the
+    /// same file opened without that, it takes what cannot be written directly.
+    pub(super) fn new(direct: Arc<File>, cached: Option<Arc<File>>) -> Self {
         let shared = Arc::new(Shared::default());
+        let files = Arc::new(Files { direct, cached });
         let threads = (0..IN_FLIGHT)
             .filter_map(|_| {
-                let (file, shared) = (Arc::clone(file), Arc::clone(&shared));
+                let (files, shared) = (Arc::clone(&files), Arc::clone(&shared));
                 let thread = std::thread::Builder::new();
-                thread.spawn(move || work(&file, &shared)).ok()
+                thread.spawn(move || work(&files, &shared)).ok()
             })
             .collect();
         Self {
-            file: Arc::clone(file),
+            files,
             shared,
             threads,
         }
@@ -160,7 +184,7 @@ impl WriteQueue {
             return Err(error);
         }
         if self.threads.is_empty() {
-            let result = write(&self.file, offset, &buffer);
+            let result = self.files.write(offset, &buffer);
             state.spare.push(buffer);
             return result;
         }
@@ -175,12 +199,12 @@ impl WriteQueue {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until every write is carried out.
-    pub(super) fn settle(&self) {
-        drop(self.shared.wait_while(|state| !state.is_idle()));
+    /// Waits until every write to a range is carried out.
+    pub(super) fn settle(&self, range: &Range<u64>) {
+        drop(self.shared.wait_while(|state| state.touches(range)));
     }
 
-    /// As [`WriteQueue::settle`].
+    /// Waits until every write is carried out.
     ///
     /// # Errors
     /// A write failed since this was last asked.
@@ -205,7 +229,7 @@ impl Drop for WriteQueue {
 }
 
 /// What each thread does.
-fn work(file: &File, shared: &Shared) {
+fn work(files: &Files, shared: &Shared) {
     loop {
         let mut state = shared.wait_while(|state| state.waiting.is_empty() && !state.closing);
         let Some((offset, buffer)) = state.waiting.pop_front() else {
@@ -214,7 +238,7 @@ fn work(file: &File, shared: &Shared) {
         let range = span(offset, &buffer);
         state.running.push(range.clone());
         drop(state);
-        let result = write(file, offset, &buffer);
+        let result = files.write(offset, &buffer);
         let mut state = shared.lock();
         state.running.retain(|running| *running != range);
         state.spare.push(buffer);
@@ -226,9 +250,4 @@ fn work(file: &File, shared: &Shared) {
         drop(state);
         shared.changed.notify_all();
     }
-}
-
-fn write(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
-    file.write_all_at(bytes, offset)
-        .map_err(FailedTransfer::at(offset, bytes.len() as u64))
 }

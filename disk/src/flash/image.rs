@@ -200,7 +200,7 @@ impl Planner<'_, '_> {
         let journal = range.start + zeroed.start..range.start + zeroed.end;
         let mut buffer = Vec::new();
         for data in self.data(&journal)? {
-            for part in super::write::parts_of(&data, super::write::CHUNK) {
+            for part in crate::layout::parts_of(&data, super::write::CHUNK) {
                 buffer.resize((part.end - part.start) as usize, 0);
                 self.image
                     .read_at(part.start, &mut buffer)

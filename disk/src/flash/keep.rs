@@ -17,6 +17,8 @@ pub struct KeptState {
     /// The table to stand while the disk is written: this partition and nothing else.
     table: Table,
     entry: Entry,
+    /// Whether the disk has a valid backup table.
+    has_backup: bool,
 }
 
 /// Why there is no state partition to keep.
@@ -38,8 +40,10 @@ impl KeptState {
         let geometry = geometry(device).map_err(|error| no(error.to_string()))?;
         let window = Window::whole(device);
         let last = Copy::Backup(geometry.sectors.saturating_sub(1));
+        let backup = Table::read(&window, geometry, last);
+        let has_backup = backup.is_ok();
         let old = Table::read(&window, geometry, Copy::Primary)
-            .or_else(|error| Table::read(&window, geometry, last).map_err(|_| error))
+            .or_else(|error| backup.map_err(|_| error))
             .map_err(|error| no(format!("the disk has no partition table ({error})")))?;
         let state = guid(nos_manifest::STATE_TYPE_GUID);
         let states: Vec<(usize, &Entry)> = old
@@ -66,7 +70,11 @@ impl KeptState {
         table
             .check()
             .map_err(|error| no(format!("it cannot stay where it is ({error})")))?;
-        Ok(Self { table, entry })
+        Ok(Self {
+            table,
+            entry,
+            has_backup,
+        })
     }
 
     /// Its entry in the partition table, which it keeps.
@@ -115,10 +123,19 @@ impl KeptState {
         let mut backup = Phase::default();
         crate::install::put_backup(&mut backup, table);
         let failed = |left: Left| move |error: Error| FlashError::of(error, left);
+        if !self.has_backup {
+            // The header may tear, and would be all there is.
+            backup
+                .write(device, report)
+                .map_err(failed(Left::Uncertain))?;
+        }
         array.run(device, report).map_err(failed(Left::Uncertain))?;
         header
             .run(device, report)
             .map_err(failed(Left::Uncertain))?;
+        if !self.has_backup {
+            return Ok(());
+        }
         // The next flush is soon enough for the backup: the primary is durable.
         backup
             .write(device, report)

@@ -89,6 +89,7 @@ impl<'a> Plan<'a> {
         fit: &Fit,
     ) -> Result<Self, Error> {
         check_source(source)?;
+        let uki = source.uki.read()?;
         let sector_size = geometry.sector_size;
         let identity = Identity::new(new.seed);
         let esp_bytes = crate::create::check_esp(new.esp_bytes, sector_size)?;
@@ -106,7 +107,7 @@ impl<'a> Plan<'a> {
             state_entry(identity.guid("state"))
         })?;
         let mut pieces = Pieces::default();
-        let esp = format_esp(new, source, &identity, esp_bytes, sector_size)?;
+        let esp = format_esp(new, source, &uki, &identity, esp_bytes, sector_size)?;
         pieces.put_phase(PARTITION_ALIGN, esp);
         pieces.clear_ends(&(PARTITION_ALIGN..PARTITION_ALIGN + esp_bytes));
         if let Some(range) = state {

@@ -1,7 +1,7 @@
 //! A digest of what a disk image holds, and reading nothing that does not match it.
 
-use super::write::parts_of;
 use crate::BlockDevice;
+use crate::layout::parts_of;
 use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::Range;

@@ -6,7 +6,7 @@ use super::verify::{Check, Expected};
 use crate::commit::{Phase, flush, forget, read_back};
 use crate::disk::State;
 use crate::image::{least_run, runs};
-use crate::layout::PARTITION_ALIGN;
+use crate::layout::{PARTITION_ALIGN, parts_of};
 use crate::{AlignedBuffer, BlockDevice, Error, FailedTransfer, Progress, Report};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -339,16 +339,6 @@ impl Writer<'_, '_> {
             left: self.left,
         }
     }
-}
-
-/// Cuts a range into parts of at most `most` bytes that end at multiples of it.
-pub(super) fn parts_of(range: &Range<u64>, most: u64) -> impl Iterator<Item = Range<u64>> + use<> {
-    let (mut at, end) = (range.start, range.end);
-    std::iter::from_fn(move || {
-        let part = at..(at + 1).next_multiple_of(most).min(end);
-        at = part.end;
-        (!part.is_empty()).then_some(part)
-    })
 }
 
 /// The bytes of a piece, from its beginning to its end.

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
 
 use nos_disk::{
-    BlockDevice, Disk, Error, GenerationSource, ImageSource, InstallOptions, MemoryDevice, NewDisk,
-    Progress, Report,
+    BlockDevice, Disk, Error, GenerationSource, ImageSource, InstallOptions, KernelSource,
+    MemoryDevice, NewDisk, Progress, Report,
 };
 use nos_formats::verity::{Builder, Salt};
 use nos_manifest::Image;
@@ -63,8 +63,7 @@ pub fn system(seed: u64, uki_size: usize, images: Vec<(Image, Vec<u8>)>) -> Syst
 impl System {
     pub fn source(&self) -> GenerationSource<'_> {
         GenerationSource {
-            uki: &self.uki,
-            uki_digest: Sha256::digest(&self.uki).into(),
+            uki: KernelSource::in_memory(&self.uki, Sha256::digest(&self.uki).into()),
             title: "test".into(),
             label: self.label.clone(),
             kernel: "6.12.48".into(),

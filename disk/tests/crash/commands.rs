@@ -134,7 +134,10 @@ fn esp_volume(device: &CowDevice) -> (Volume, u64) {
 fn add(system: usize, trial: bool) -> Change {
     Box::new(move |device| {
         let system = systems()[system].clone();
-        let options = InstallOptions { trial };
+        let options = InstallOptions {
+            trial,
+            read_back: false,
+        };
         Disk::open(device)?
             .install(&system.source(), options, &mut quiet)
             .map(drop)
@@ -205,9 +208,53 @@ pub(crate) fn commands(kind: Kind) -> Vec<Command> {
     for (name, before, change) in crate::inside::commands(&two) {
         all.push(command(name, &before, change));
     }
+    all.extend(healing(&two));
     all.extend(growing(kind, &two));
     all.extend(repairs(kind, &two));
     all
+}
+
+/// Writing anew what is damaged of generation 2: of its image, and of its kernel image.
+fn healing(two: &CowDevice) -> Vec<Command> {
+    let system = &systems()[1];
+    let heal = || -> Change {
+        Box::new(|device| {
+            let system = systems()[1].clone();
+            let mut disk = Disk::open(device)?;
+            disk.heal(&system.source(), &mut quiet).map(drop)
+        })
+    };
+    let damaged = |content: &[u8]| {
+        let mut disk = two.clone();
+        let sector = disk.sector_size() as usize;
+        let place = disk.find_sector(&content[..512]).unwrap();
+        for at in [0, 4100] {
+            let at = place + at;
+            let bytes = disk.bytes(at, 1);
+            disk.scribble(at, &[bytes[0] ^ 0x20]);
+        }
+        assert!(content.len() > sector.max(4200));
+        disk
+    };
+    let command = |name, content, damage| Command {
+        name,
+        before: damaged(content),
+        change: heal(),
+        damage,
+        single: true,
+    };
+    vec![
+        command(
+            "heal-image",
+            &system.images[0].1,
+            &["names an image that is not whole", "image own"][..],
+        ),
+        command(
+            "heal-kernel",
+            &system.uki,
+            &["unknown kernel image boots", "kernel image"][..],
+        ),
+    ]
 }
 
 /// Changes on a device that became larger.

@@ -33,6 +33,8 @@ pub(crate) struct CowDevice {
     sector_size: u32,
     /// Sectors that are not as in `base`, by offset.
     changed: BTreeMap<u64, Sector>,
+    /// A number for all of these together.
+    hash: u128,
 }
 
 impl CowDevice {
@@ -42,6 +44,7 @@ impl CowDevice {
             base: Arc::new(std::mem::take(device.bytes_mut())),
             sector_size,
             changed: BTreeMap::new(),
+            hash: 0,
         }
     }
 
@@ -68,9 +71,7 @@ impl CowDevice {
 
     /// A number that tells states with the same base apart.
     pub(crate) fn hash(&self) -> u128 {
-        self.changed
-            .values()
-            .fold(0, |sum, sector| sum ^ sector.hash)
+        self.hash
     }
 
     /// Whether the sector at `offset` has this content.
@@ -82,11 +83,14 @@ impl CowDevice {
     }
 
     pub(crate) fn put(&mut self, offset: u64, sector: &Sector) {
-        if self.base[offset as usize..][..sector.bytes.len()] == *sector.bytes {
-            self.changed.remove(&offset);
-        } else {
-            self.changed.insert(offset, sector.clone());
-        }
+        let before = match self.base[offset as usize..][..sector.bytes.len()] == *sector.bytes {
+            true => self.changed.remove(&offset),
+            false => {
+                self.hash ^= sector.hash;
+                self.changed.insert(offset, sector.clone())
+            }
+        };
+        self.hash ^= before.map_or(0, |before| before.hash);
     }
 
     /// Bytes from `offset` on.

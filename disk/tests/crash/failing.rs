@@ -117,7 +117,11 @@ fn fails_at(command: &Command, new: Option<u32>, fails: Fails, at: usize) -> boo
     repair(&mut left).unwrap_or_else(|error| panic!("{name}, {fails:?} {at}: {error}"));
     let disk = Disk::open(&mut left).unwrap();
     let report = disk.verify(&mut quiet).unwrap();
-    assert_eq!(report.findings, [], "{name}, {fails:?} {at}");
+    // What only another copy can heal is healed, or was not yet.
+    let is_damage = |text: &str| command.damage.iter().any(|part| text.contains(part));
+    let mut findings = report.findings.iter().map(ToString::to_string);
+    let bad = findings.find(|finding| !is_damage(finding) || done.is_ok());
+    assert_eq!(bad, None, "{name}, {fails:?} {at}");
     met
 }
 

@@ -8,7 +8,6 @@ use nos_disk::BlockDevice;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::sync::LazyLock;
 
 /// What a machine started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub(crate) struct Booted {
 /// Switches the machine on. Firmware may repair partition tables, as EDK2 does.
 pub(crate) fn boot(disk: &mut CowDevice) -> Result<Booted, String> {
     let had_primary = is_valid(disk, 1);
-    let partitions = partitions(disk)?;
+    let partitions = partitions(disk, had_primary)?;
     let esp = partitions
         .iter()
         .find(|p| p.type_guid == ESP)
@@ -121,7 +120,7 @@ const ESP: [u8; 16] = [
 ];
 
 /// The primary table's partitions, after EDK2 repaired what it repairs.
-fn partitions(disk: &mut CowDevice) -> Result<Vec<Partition>, String> {
+fn partitions(disk: &mut CowDevice, has_primary: bool) -> Result<Vec<Partition>, String> {
     let sector = u64::from(disk.sector_size());
     let mbr = disk.bytes(0, 512);
     let protective = (0..4).any(|record| mbr[446 + record * 16 + 4] == 0xEE);
@@ -129,19 +128,18 @@ fn partitions(disk: &mut CowDevice) -> Result<Vec<Partition>, String> {
         return Err("sector 0 is no protective MBR".into());
     }
     let last = disk.size_bytes() / sector - 1;
-    if !is_valid(disk, 1) {
-        if !is_valid(disk, last) {
-            return Err("neither partition table is valid".into());
+    let alternate = u64_at(&disk.bytes(sector, 92), 32);
+    let restored = match has_primary {
+        false if !is_valid(disk, last) => return Err("neither partition table is valid".into()),
+        false => Some(last),
+        true if !is_valid(disk, alternate) => Some(1),
+        true => None,
+    };
+    if let Some(from) = restored {
+        restore(disk, from);
+        if !is_valid(disk, 1) {
+            return Err("the primary table could not be restored".into());
         }
-        restore(disk, last);
-    } else {
-        let alternate = u64_at(&disk.bytes(sector, 92), 32);
-        if !is_valid(disk, alternate) {
-            restore(disk, 1);
-        }
-    }
-    if !is_valid(disk, 1) {
-        return Err("the primary table could not be restored".into());
     }
     let array = u64_at(&disk.bytes(sector, 92), 72) * sector;
     let array = disk.bytes(array, 128 * 128);
@@ -210,14 +208,9 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
 
-/// CRC-32 by a table of its own, so that nothing is shared with the code under test.
+/// CRC-32, by a crate that shares nothing with the code under test.
 fn crc(bytes: &[u8]) -> u32 {
-    static TABLE: LazyLock<[u32; 256]> = LazyLock::new(|| {
-        std::array::from_fn(|n| (0..8).fold(n as u32, |v, _| (v >> 1) ^ (0xEDB8_8320 * (v & 1))))
-    });
-    let table: &[u32; 256] = &TABLE;
-    let step = |crc: u32, byte: &u8| (crc >> 8) ^ table[((crc ^ u32::from(*byte)) & 255) as usize];
-    !bytes.iter().fold(u32::MAX, step)
+    crc32fast::hash(bytes)
 }
 
 /// Keys and values of a configuration file: `#` begins a comment, blanks separate.

@@ -32,6 +32,7 @@ use commands::{Command, FAT16_512, FAT16_4096, FAT32_512, FAT32_4096, Kind, comm
 use judge::{Case, Counts, Judge, Sample};
 use nos_disk::{BlockDevice, Operation};
 use replay::{Effort, Visited};
+use rustix::time::{ClockId, clock_gettime};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
@@ -133,49 +134,72 @@ fn each<T: Send>(
         .collect()
 }
 
-/// Visits the states of every command and prints how many there were.
+/// Visits the states of every command and prints how many there were, each command when it is done.
 fn prove(kinds: &[Kind], (effort, sample): (Effort, Sample)) {
+    println!(
+        "{:24} {:>10} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>4} {:>6}",
+        "command",
+        "disk",
+        "states",
+        "torn",
+        "recovered",
+        "2nd cuts",
+        "distinct",
+        "outside",
+        "bad",
+        "cpu s"
+    );
     let began = Instant::now();
     let results = each(all(kinds), |kind, command| {
+        let before = cpu_seconds(ClockId::ThreadCPUTime);
         let case = Case::new(command);
         let segments = replay::segments(&case.operations, kind.sector_size as usize);
         let mut judge = Judge::new(&case, sample);
         let visited = case.visit(&segments, 0, effort, &mut judge);
-        visited.map(|visited| (visited, judge.counts))
+        let counts = judge.counts;
+        let result = visited.map(|Visited { states, torn }| {
+            let Counts {
+                recovered,
+                second,
+                distinct,
+                outside,
+            } = counts;
+            [states, torn, recovered, second, distinct, outside]
+        });
+        let took = cpu_seconds(ClockId::ThreadCPUTime) - before;
+        print_row(command.name, &kind.to_string(), &result, took);
+        result
     });
-    println!(
-        "{:24} {:>10} {:>8} {:>8} {:>9} {:>9} {:>9} {:>8} {:>4}",
-        "command", "disk", "states", "torn", "recovered", "2nd cuts", "distinct", "outside", "bad"
-    );
     let mut total = [0; 6];
     let mut bad = Vec::new();
     for (kind, name, result) in results {
-        let is_bad = usize::from(result.is_err());
-        let (Visited { states, torn }, counts) = result.unwrap_or_else(|why| {
-            bad.push(format!("{name} on {kind}: {why}"));
-            (Visited::default(), Counts::default())
-        });
-        let row = [
-            states,
-            torn,
-            counts.recovered,
-            counts.second,
-            counts.distinct,
-            counts.outside,
-        ];
-        print_row(name, &kind.to_string(), row, is_bad);
-        total.iter_mut().zip(row).for_each(|(sum, n)| *sum += n);
+        match result {
+            Ok(row) => total.iter_mut().zip(row).for_each(|(sum, n)| *sum += n),
+            Err(why) => bad.push(format!("{name} on {kind}: {why}")),
+        }
     }
-    print_row("all", "", total, bad.len());
-    println!("in {:.0} s", began.elapsed().as_secs_f64());
+    let took = cpu_seconds(ClockId::ProcessCPUTime);
+    print_row("all", "", &Ok(total), took);
+    println!(
+        "in {:.0} s, {} bad",
+        began.elapsed().as_secs_f64(),
+        bad.len()
+    );
     assert!(bad.is_empty(), "{}", bad.join("\n"));
 }
 
-fn print_row(name: &str, kind: &str, row: [usize; 6], bad: usize) {
-    let [states, torn, recovered, second, distinct, outside] = row;
+/// Processor time taken so far; by outside tools besides.
+fn cpu_seconds(clock: ClockId) -> f64 {
+    let now = clock_gettime(clock);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+fn print_row(name: &str, kind: &str, row: &Result<[usize; 6], String>, took: f64) {
+    let bad = usize::from(row.is_err());
+    let [states, torn, recovered, second, distinct, outside] = row.as_ref().map_or([0; 6], |r| *r);
     println!(
         "{name:24} {kind:>10} {states:8} {torn:8} {recovered:9} {second:9} {distinct:9} \
-         {outside:8} {bad:4}"
+         {outside:8} {bad:4} {took:6.1}"
     );
 }
 

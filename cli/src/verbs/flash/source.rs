@@ -219,7 +219,7 @@ impl Source {
                     parts,
                 } = &**system;
                 let new = parts.layout(&built.system);
-                let source = generation(store, &built.system, parts.uki(), "", None);
+                let source = generation(store, &built.system, "", None);
                 let plan = Plan::of_system(geometry, &new, &source, fit);
                 then(&on(path, plan)?)
             }

@@ -1,0 +1,196 @@
+//! Media that do not keep what they are sent: found out by reading back, and healed from another copy.
+
+mod common;
+
+use common::*;
+use nos_disk::{BlockDevice, Disk, Error, InstallOptions, MemoryDevice};
+use sha2::{Digest, Sha256};
+
+const SIZE: usize = 16 << 20;
+
+fn first() -> System {
+    system(1, 30_000, vec![image("web", 1, 20), image("cache", 2, 300)])
+}
+
+/// The same with another image of `web`.
+fn second() -> System {
+    system(2, 30_000, vec![image("web", 3, 25), image("cache", 2, 300)])
+}
+
+/// A medium that keeps one bit of what it is sent otherwise.
+struct Forgetful {
+    medium: MemoryDevice,
+    /// Its sector's number among those of all large writes: images and kernel images.
+    at: usize,
+    seen: usize,
+}
+
+impl BlockDevice for Forgetful {
+    fn sector_size(&self) -> u32 {
+        self.medium.sector_size()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.medium.size_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.medium.read_at(offset, buf)
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        let mut kept = data.to_vec();
+        if data.len() > 20_000 {
+            let sectors = data.len() / 512;
+            if (self.seen..self.seen + sectors).contains(&self.at) {
+                kept[(self.at - self.seen) * 512] ^= 1;
+            }
+            self.seen += sectors;
+        }
+        self.medium.write_at(offset, &kept)
+    }
+
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> std::io::Result<()> {
+        self.medium.write_zeroes(offset, length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.medium.flush()
+    }
+}
+
+#[test]
+fn a_medium_that_keeps_something_else_is_found_out_where_it_is_read_back() {
+    let good = disk_with(512, SIZE, &first());
+    let install = |at: usize, read_back: bool| {
+        let mut device = Forgetful {
+            medium: good.clone(),
+            at,
+            seen: 0,
+        };
+        let options = InstallOptions {
+            read_back,
+            ..InstallOptions::default()
+        };
+        let result =
+            Disk::open(&mut device)
+                .unwrap()
+                .install(&second().source(), options, &mut quiet);
+        (result, device)
+    };
+    let (result, all) = install(usize::MAX, true);
+    assert_eq!(result.unwrap().number, 2);
+    assert!(all.seen > 200);
+    for at in (0..all.seen).step_by(37).chain([all.seen - 1]) {
+        let (result, mut device) = install(at, true);
+        let error = result.unwrap_err();
+        assert!(matches!(error, Error::ReadBack { .. }), "{at}: {error}");
+        assert_eq!(summary(&mut device), (vec![1], Some(1)));
+        // Without, it is what `nos verify` is for.
+        let (result, mut device) = install(at, false);
+        assert_eq!(result.unwrap().number, 2);
+        let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
+        assert!(!report.is_good(), "{at}");
+    }
+}
+
+#[test]
+fn what_is_damaged_is_written_anew_and_nothing_else() {
+    let mut good = disk_with(512, SIZE, &first());
+    install(&mut good, &second()).unwrap();
+    let heal = |device: &mut dyn BlockDevice, system: &System| {
+        let mut disk = Disk::open(device).unwrap();
+        disk.heal(&system.source(), &mut quiet)
+    };
+    let place = |content: &[u8]| {
+        let mut windows = good.bytes().windows(content.len());
+        windows.position(|window| window == content).unwrap()
+    };
+    let (image, kernel) = (place(&second().images[0].1), place(&second().uki));
+    let last = second().images[0].1.len() - 1;
+    let mut device = good.clone();
+    for at in [
+        image,
+        image + 1,
+        image + 70_000,
+        image + last,
+        kernel + 29_999,
+    ] {
+        device.bytes_mut()[at] ^= 0x10;
+    }
+    // Not from what is damaged itself, nor from another system.
+    let mut worse = second();
+    worse.images[0].1[9000] ^= 1;
+    let damaged = device.clone();
+    assert!(matches!(
+        heal(&mut device, &worse),
+        Err(Error::Source { .. })
+    ));
+    let report = heal(&mut device, &first()).unwrap();
+    assert_eq!((report.repaired.len(), report.sectors_written), (0, 0));
+    assert!(device == damaged);
+    let report = heal(&mut device, &second()).unwrap();
+    assert_eq!(
+        report.repaired,
+        [
+            "image web (partition 5): 3 sectors were damaged".to_owned(),
+            format!("kernel image {}: 1 sector was damaged", hex(&second().uki)),
+        ]
+    );
+    assert_eq!((report.number, report.sectors_written), (2, 4));
+    assert!(device.bytes() == good.bytes());
+    everything_is_clean(&mut device);
+    // A sector that cannot be read is written, which is what makes a medium replace it.
+    let mut device = Unreadable {
+        medium: good.clone(),
+        sector: (image / 512 + 3) as u64,
+        healed: false,
+    };
+    let report = heal(&mut device, &second()).unwrap();
+    assert_eq!(report.sectors_written, 1);
+    assert!(device.healed && device.medium.bytes() == good.bytes());
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A medium that cannot read a sector until it was written.
+struct Unreadable {
+    medium: MemoryDevice,
+    sector: u64,
+    healed: bool,
+}
+
+impl BlockDevice for Unreadable {
+    fn sector_size(&self) -> u32 {
+        512
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.medium.size_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        let sectors = offset / 512..(offset + buf.len() as u64).div_ceil(512);
+        match sectors.contains(&self.sector) && !self.healed {
+            true => Err(std::io::Error::other("a bad sector")),
+            false => self.medium.read_at(offset, buf),
+        }
+    }
+
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        let sectors = offset / 512..(offset + data.len() as u64) / 512;
+        self.healed |= sectors.contains(&self.sector);
+        self.medium.write_at(offset, data)
+    }
+
+    fn write_zeroes(&mut self, offset: u64, length: u64) -> std::io::Result<()> {
+        self.medium.write_zeroes(offset, length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.medium.flush()
+    }
+}
