@@ -2,9 +2,12 @@
 
 use super::super::tree;
 use super::{asked, fed, git, has_git};
+use crate::build::{Options, Session};
 use crate::error::BuildError;
 use crate::testing::{Reply, Request, Server, Warnings, builder};
+use crate::work::Work;
 use nos_formats::tree::Kind;
+use nos_specs::lock::Lock;
 use nos_specs::system::Git;
 use nos_store::Store;
 use std::io::Write;
@@ -483,4 +486,46 @@ fn other_files_than_those_pinned_are_refused() {
     builder.options.offline = true;
     let error = tree(&builder, &git).unwrap_err().to_string();
     assert!(error.contains("--offline was asked for"), "{error}");
+}
+
+#[test]
+fn a_commit_is_pinned_once() {
+    if !has_git() {
+        return;
+    }
+    let place = Place::new();
+    let [first, _] = place.repository("r");
+    let server = place.serve(Way::Plain);
+    let git = wanted(server.url("/r/.git"), &first);
+    let spec = format!(
+        "build app {{\n  source = git({:?}, commit = {first:?})\n  using = script(run = [\"true\"])\n}}\n\
+         service web {{\n  builds = [app]\n  run = [\"/bin/a\"]\n}}\n\
+         host edge {{\n  services = [web]\n}}\n",
+        git.url
+    );
+    let systems = nos_specs::check("a.nos", &spec, &nos_specs::NoFiles).systems;
+    let store = Store::open(place.path("store")).unwrap();
+    let warnings = Warnings::default();
+    let session = Session {
+        store: &store,
+        folder: place.0.path(),
+        jobs: 1,
+        memory_bytes: u64::MAX,
+        keep_going: false,
+        observer: &warnings,
+        options: Options::default(),
+    };
+    let pins = session.pin_commits(&systems, None).unwrap();
+    assert_eq!(pins.keys().collect::<Vec<_>>(), [&first]);
+    let lock = Lock {
+        commits: pins.clone(),
+        ..Lock::default()
+    };
+    // From here on nobody is asked: the pin stays, and the build finds the files.
+    drop(server);
+    assert_eq!(session.pin_commits(&systems, Some(&lock)).unwrap(), pins);
+    let work = Work::Git(git, pins[&first].clone());
+    let key = work.key(&[]).unwrap().unwrap();
+    let tree = store.result(&key).unwrap().unwrap().tree("tree").unwrap();
+    assert_eq!(tree.to_string(), pins[&first].tree);
 }
