@@ -382,6 +382,8 @@ impl Planner<'_> {
         if system.disk.state_bytes.is_none() {
             features.retain(|feature| *feature != Feature::State);
         }
+        let own = system.services.iter().flat_map(Feature::of_service);
+        features.extend(own.collect::<BTreeSet<_>>());
         let work = Work::Kernel {
             features,
             modules: sorted(modules),
@@ -484,6 +486,7 @@ impl Planner<'_> {
                 Source::Folder { path } => {
                     (format!("folder {path}"), Origin::Folder(path.clone()), None)
                 }
+                Source::Nos => ("nos itself".into(), Origin::Nos, None),
                 Source::Text { text, mode } => {
                     (format!("text {path}"), Origin::Text(text.clone()), *mode)
                 }
@@ -608,6 +611,8 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
             uid,
             gid: uid,
             capabilities: s.capabilities.clone(),
+            devices: s.devices.clone(),
+            terminal: s.terminal.clone(),
             state: s.state.clone(),
             listen: s.listen.clone(),
             serves: s.serves.clone(),

@@ -29,6 +29,8 @@ pub struct Options<'a> {
     /// Vary what a build sees of the machine it runs on: the order of folders, the number of
     /// processors, and the wall clock of programs that ask their C library.
     pub vary: bool,
+    /// The program that builds, for specs that have it in an image.
+    pub program: Option<&'a Path>,
     /// Keep what a failed build left in its folders, to look at.
     pub keep_failed: bool,
 }

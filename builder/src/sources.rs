@@ -1,5 +1,6 @@
 //! Local sources: files and folders beside the spec enter the store.
 
+use crate::elf;
 use crate::error::BuildError;
 use crate::realise::Builder;
 use crate::work::Origin;
@@ -23,6 +24,14 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
                 size: text.len() as u64,
             };
             result.outputs.insert("file".into(), Output::Object(blob));
+        }
+        Origin::Nos => {
+            let bytes = program(builder.options.program)?;
+            let digest = builder.store.add_bytes(&bytes)?;
+            let size = bytes.len() as u64;
+            let output = Output::Object(Blob { digest, size });
+            result.facts.insert("executable".into(), "yes".into());
+            result.outputs.insert("file".into(), output);
         }
         Origin::Any(relative) => {
             let path = builder.folder.join(relative);
@@ -54,6 +63,19 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
         }
     }
     Ok(result)
+}
+
+/// The bytes of the program that builds, up to the end of what is loaded of it.
+fn program(path: Option<&Path>) -> Result<Vec<u8>, BuildError> {
+    let failed = |reason: String| BuildError::Source {
+        path: path.map_or_else(|| PathBuf::from("nos()"), Path::to_path_buf),
+        reason,
+    };
+    let path = path.ok_or_else(|| {
+        failed("this program does not know its own file; start it by a path that lasts".into())
+    })?;
+    let bytes = std::fs::read(path).map_err(|error| failed(format!("cannot be read: {error}")))?;
+    elf::loaded_part(bytes).map_err(|error| failed(error.to_string()))
 }
 
 fn found(folder: &Path, relative: &str, wanted: Kind) -> Result<PathBuf, BuildError> {

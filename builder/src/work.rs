@@ -138,6 +138,9 @@ pub enum Origin {
     Any(String),
     /// Text from the spec.
     Text(String),
+    /// The program that builds, see [`crate::build::Options::program`], without what only debuggers
+    /// read.
+    Nos,
 }
 
 /// A user known inside an image.

@@ -2,12 +2,14 @@
 
 use crate::cmdline::Options;
 use crate::disk::find::Partition;
+use crate::disk::home::{self, Home};
 use crate::disk::{find, state, verity};
 use crate::machine::Machine;
 use crate::modules::Loader;
 use crate::net::bring_up::{self, Network};
 use crate::net::resolv;
-use crate::service::spawn::{self, IMAGES, STATE};
+use crate::service::devices;
+use crate::service::spawn::{IMAGES, STATE};
 use crate::service::supervisor::{self, Supervisor};
 use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES, READ_ONLY};
 use crate::sys::process;
@@ -53,6 +55,10 @@ pub enum BootError {
     },
     /// The disk has no state partition.
     NoState,
+    /// Disks that are copies of each other, and state is on one of them.
+    Copies(Vec<String>),
+    /// The disk that the machine was started from, by the GUID of its EFI system partition.
+    NoHome(String),
 }
 
 impl core::fmt::Display for BootError {
@@ -74,6 +80,18 @@ impl core::fmt::Display for BootError {
                 f,
                 "image {name} on {partition}: {what}: {error}; \
                  run `nos verify` on the disk, then install this generation again"
+            ),
+            Self::Copies(disks) => write!(
+                f,
+                "the disks {} are copies of each other, and which of them this machine was started \
+                 from is not to be found out; take the others out, so that state is written to the \
+                 right one",
+                disks.join(", ")
+            ),
+            Self::NoHome(guid) => write!(
+                f,
+                "the disk that this machine was started from (PARTUUID {guid}) has not appeared; \
+                 its driver may be missing from the kernel"
             ),
             Self::NoState => write!(
                 f,
@@ -127,22 +145,27 @@ pub fn boot(begun_ns: u64) -> Result<Machine> {
     modules.look_around();
     debug!("devices known");
     // Also when a disk came: it may be behind a device whose driver waits for it.
-    let mut load = || {
+    let load = |modules: &mut Loader, network: &mut Network| {
         modules.load(&devices, || {
             // The network's answers travel while the modules for the disks are loaded.
             network.look_for_interface();
             network.receive(sys::now_ns() / 1_000_000);
         });
     };
-    load();
+    load(&mut modules, &mut network);
     debug!("modules loaded");
 
-    let found = find_images(&manifest.images, &devices, &mut load)?;
-    let guard = Guard::look(&disks_of(&found), &mut modules, &devices);
-    open_images(&manifest.images, &found)?;
-    let disks = disks_of(&found);
+    let boot_loader = home::ask(&mut modules, &devices);
+    let images = &manifest.images;
+    let found = find_images(images, boot_loader.as_deref(), &devices, || {
+        load(&mut modules, &mut network);
+    })?;
+    let home = home::of(boot_loader.as_deref(), &found);
+    debug!("started from {home:?}");
+    let guard = Guard::look(&home, &mut modules, &devices);
+    open_images(&manifest.images, &found, home.disk())?;
     if manifest.state {
-        mount_state(&disks)?;
+        mount_state(&home)?;
     }
     let tracer = match options.trace {
         true => Tracer::start(&manifest.images),
@@ -178,23 +201,30 @@ fn make_shared_files(host: &str) -> Result<()> {
     for directory in ["/nos/etc", IMAGES, STATE] {
         file::make_dir(directory, 0o755).map_err(at(directory))?;
     }
-    spawn::make_devices().map_err(at("/nos/dev"))?;
+    devices::make_shared().map_err(at("/nos/dev"))?;
     file::write_file("/nos/etc/hosts", resolv::hosts(host).as_bytes())
         .and_then(|()| file::write_file(bring_up::RESOLV_CONF, b""))
         .map_err(at("/nos/etc"))
 }
 
-/// Finds the partition of every image; what is not there within a time is left out. `take_news`
-/// is called when the kernel has reported devices.
-fn find_images(images: &[Image], devices: &Fd, take_news: impl FnMut()) -> Result<Vec<Partition>> {
+/// Finds the partition of every image, and the one that the boot loader came from where that is
+/// known; what is not there within a time is left out. `take_news` is called when the kernel has
+/// reported devices.
+fn find_images(
+    images: &[Image],
+    boot_loader: Option<&str>,
+    devices: &Fd,
+    take_news: impl FnMut(),
+) -> Result<Vec<Partition>> {
     let mut guids = Vec::new();
     for image in images {
         guids.push(guid_of(image)?);
     }
+    guids.extend(boot_loader.map(String::from));
     if guids.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(find::wait_for(&guids, devices, find::LIMIT_MS, take_news))
+    Ok(find::wait_for(&guids, devices, take_news))
 }
 
 fn guid_of(image: &Image) -> Result<String> {
@@ -206,19 +236,9 @@ fn guid_of(image: &Image) -> Result<String> {
     })
 }
 
-/// The names of the disks that hold these partitions.
-fn disks_of(partitions: &[Partition]) -> Vec<String> {
-    let mut disks = Vec::new();
-    for partition in partitions {
-        if !disks.contains(&partition.disk) {
-            disks.push(partition.disk.clone());
-        }
-    }
-    disks
-}
-
-/// Opens and mounts every image.
-fn open_images(images: &[Image], partitions: &[Partition]) -> Result<()> {
+/// Opens and mounts every image, from the disk that the machine was started from where that has it:
+/// another one may be taken out.
+fn open_images(images: &[Image], partitions: &[Partition], home: Option<&str>) -> Result<()> {
     if images.is_empty() {
         return Ok(());
     }
@@ -226,7 +246,9 @@ fn open_images(images: &[Image], partitions: &[Partition]) -> Result<()> {
     let mut missing = Vec::new();
     for image in images {
         let guid = guid_of(image)?;
-        let Some(partition) = partitions.iter().find(|p| p.unique_guid == guid) else {
+        let mut holders = partitions.iter().filter(|p| p.unique_guid == guid);
+        let at_home = holders.clone().find(|p| Some(p.disk.as_str()) == home);
+        let Some(partition) = at_home.or_else(|| holders.next()) else {
             missing.push(format!("{} (PARTUUID {guid})", image.name));
             continue;
         };
@@ -256,34 +278,35 @@ fn open_images(images: &[Image], partitions: &[Partition]) -> Result<()> {
     }
 }
 
-/// Mounts the state partition of the first of these disks that has one.
-fn mount_state(disks: &[String]) -> Result<()> {
-    for disk in disks {
-        let (_, table) = find::table_of(disk).map_err(at(&format!("partition table of {disk}")))?;
-        let Some(entry) = table.iter().find(|p| p.type_guid == STATE_TYPE_GUID) else {
-            continue;
-        };
-        let partitions = find::partitions();
-        let found = partitions
-            .iter()
-            .find(|p| p.disk == *disk && p.number == entry.number);
-        if let Some(partition) = found {
-            let device = format!("/dev/{}", partition.name);
-            let flags = NO_DEVICES | libc::MS_NOATIME;
-            let what = format!("mounting the state partition {device} as ext4");
-            debug!("state is {device}");
-            mount::mount(&device, STATE, "ext4", flags, "").map_err(at(&what))?;
-            match state::grow(&partition.name, STATE) {
-                Ok(Some((old, new))) => {
-                    say!("state has grown from {} to {} MiB", old >> 20, new >> 20);
-                }
-                Ok(None) => {}
-                Err(error) => say!("the file system on {device} cannot grow: {error}"),
-            }
-            return Ok(());
+/// Mounts the state partition of the disk that the machine was started from, and of no other.
+fn mount_state(home: &Home) -> Result<()> {
+    let disk = match home {
+        Home::Disk(disk) => disk,
+        Home::OneOf(disks) if disks.is_empty() => return Err(BootError::NoState),
+        Home::OneOf(disks) => return Err(BootError::Copies(disks.clone())),
+        Home::Absent(guid) => return Err(BootError::NoHome(guid.clone())),
+    };
+    let (_, table) = find::table_of(disk).map_err(at(&format!("partition table of {disk}")))?;
+    let entry = table.iter().find(|p| p.type_guid == STATE_TYPE_GUID);
+    let number = entry.ok_or(BootError::NoState)?.number;
+    let partitions = find::partitions();
+    let mut partitions = partitions.iter();
+    let partition = partitions
+        .find(|p| p.disk == *disk && p.number == number)
+        .ok_or(BootError::NoState)?;
+    let device = format!("/dev/{}", partition.name);
+    let flags = NO_DEVICES | libc::MS_NOATIME;
+    let what = format!("mounting the state partition {device} as ext4");
+    debug!("state is {device}");
+    mount::mount(&device, STATE, "ext4", flags, "").map_err(at(&what))?;
+    match state::grow(&partition.name, STATE) {
+        Ok(Some((old, new))) => {
+            say!("state has grown from {} to {} MiB", old >> 20, new >> 20);
         }
+        Ok(None) => {}
+        Err(error) => say!("the file system on {device} cannot grow: {error}"),
     }
-    Err(BootError::NoState)
+    Ok(())
 }
 
 /// Makes the supervisor of the manifest's services.

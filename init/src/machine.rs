@@ -173,7 +173,11 @@ impl Machine {
         let is_late = self.is_ready || now >= self.begun_ns / 1_000_000 + LATE_MS;
         if self.is_early && is_late {
             self.is_early = false;
-            if self.modules.load_late(&self.devices).net {
+            let news = self.modules.load_late(&self.devices);
+            if news.nodes {
+                self.services.follow_devices();
+            }
+            if news.net {
                 self.network.look_for_interface();
             }
             self.buttons = power::open_buttons();
@@ -231,13 +235,19 @@ impl Machine {
         }
         // One signal may stand for several children.
         while let Some((pid, ended)) = wait::reap() {
-            self.services.child_ended(now, pid, ended);
+            if let Some((how, service)) = self.services.child_ended(now, pid, ended) {
+                let why = format!("service {service} asked for it");
+                self.stop(now, how, &why);
+            }
         }
         self.services.start_due(now);
     }
 
     fn take_device_news(&mut self) {
         let news = self.modules.load(&self.devices, || {});
+        if news.nodes {
+            self.services.follow_devices();
+        }
         if news.net {
             self.network.look_for_interface();
         }

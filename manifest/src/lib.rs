@@ -44,6 +44,9 @@ pub const TRACE_BEGINS: &str = "saying what services open";
 /// ASCII written as in a byte string of Rust. Nothing behind the number: something was missed.
 pub const TRACE_OPENED: &str = "opened ";
 
+/// Among the devices of a service: every disk of the machine with its partitions.
+pub const ALL_DISKS: &str = "disks";
+
 /// The environment variable that tells a service where the socket of a channel that it calls is:
 /// `CHANNEL_ORDER_BOOK` for `order-book`.
 pub fn channel_variable(channel: &str) -> String {
@@ -197,6 +200,14 @@ pub struct Service {
     /// Absolute directories inside the image that are backed by the state partition and owned
     /// by the service's user. Each exists in the image as an empty directory.
     pub state: Vec<String>,
+    /// Devices it may use besides those that every service has: paths below `/dev` in which `*`
+    /// stands for any characters, and [`ALL_DISKS`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+    /// The terminal that it reads from and writes to, a path below `/dev`; `None`: it reads nothing
+    /// and writes to the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<String>,
     /// Ports the service is declared to listen on.
     pub listen: Vec<Port>,
     /// Channels whose listening sockets it gets, in this order from descriptor 3 on. No other

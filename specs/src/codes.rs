@@ -191,6 +191,9 @@ kept on the state partition; and nothing can lie below a file or a link.";
     GIVEN_VARIABLE = "E0514", "a variable that the machine sets",
 "A service with channels finds them by variables that the machine sets: LISTEN_FDS, LISTEN_FDNAMES and
 LISTEN_PID where it serves one, CHANNEL_API where it calls the channel `api`.";
+    TERMINAL_TAKEN = "E0515", "two services of one host on one terminal",
+"What is typed on a terminal goes to one program. Give one of the two another terminal, or run them on
+two hosts.";
     TWO_KERNELS = "E0520", "a kernel that is both Debian's and one of its own",
 "`package` names a kernel that Debian has built, and `modules` picks from it. `platform` builds one from
 Debian's source instead, with `source` and `options`. A kernel block says the one or the other:

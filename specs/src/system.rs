@@ -143,6 +143,8 @@ pub enum Source {
     },
     /// A file from the network.
     Fetch(Fetch),
+    /// The program that builds the system.
+    Nos,
     /// Text written in the spec.
     Text {
         /// The content.
@@ -309,6 +311,10 @@ pub struct Service {
     pub uid: Option<u32>,
     /// Linux capabilities to keep (`CAP_…`).
     pub capabilities: Vec<String>,
+    /// Devices it may use, see [`nos_manifest::Service::devices`].
+    pub devices: Vec<String>,
+    /// Terminal that it reads from and writes to.
+    pub terminal: Option<String>,
     /// Directories in the image kept on the state partition.
     pub state: Vec<String>,
     /// Ports it listens on.
@@ -402,6 +408,8 @@ mod tests {
             workdir: "/".into(),
             uid,
             capabilities: Vec::new(),
+            devices: Vec::new(),
+            terminal: None,
             state: Vec::new(),
             listen: Vec::new(),
             serves: Vec::new(),

@@ -37,7 +37,7 @@ fn the_page_about_the_language_holds_specs_without_a_flaw() {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(specs.len(), 5);
+    assert_eq!(specs.len(), 6);
     for spec in &specs {
         assert_eq!(
             nos_specs::fmt::format(spec).unwrap(),
@@ -49,6 +49,9 @@ fn the_page_about_the_language_holds_specs_without_a_flaw() {
     let joined = systems(specs[1], &[]).remove(0);
     assert_eq!(joined.services[0].calls, joined.services[1].serves);
     let edge = systems(specs[2], &[]).remove(0);
+    assert_eq!(edge.services[0].devices, ["/dev/ttyUSB*", "/dev/ppp"]);
+    assert_eq!(edge.services[1].terminal.as_deref(), Some("/dev/ttyS0"));
+    let edge = systems(specs[3], &[]).remove(0);
     let names: Vec<&str> = edge.services.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["blog", "shop", "area-north", "area-south"]);
     assert_eq!(edge.services[1].env.len(), 2);

@@ -72,6 +72,35 @@ fn damaged(part: &'static str, offset: u64, problem: &'static str) -> ElfError {
     }
 }
 
+/// A program without what is never loaded: debugging information and the table of its sections,
+/// which linkers put at the end. Runs as before.
+///
+/// # Errors
+/// [`ElfError`] where it is no program that can be read.
+pub fn loaded_part(mut bytes: Vec<u8>) -> Result<Vec<u8>, ElfError> {
+    let elf = Elf::open(bytes.as_slice())?.ok_or(ElfError::Unsupported {
+        what: "no ELF program",
+    })?;
+    let ends = elf.segments.iter().map(|segment| {
+        let end = segment.offset.checked_add(segment.file_bytes);
+        end.and_then(|end| usize::try_from(end).ok())
+            .filter(|end| *end <= bytes.len())
+            .ok_or_else(|| damaged("program header table", 32, "a segment ends behind the file"))
+    });
+    let end = ends
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .fold(HEADER_BYTES, usize::max);
+    bytes.truncate(end);
+    // Place, count and names of the sections that are gone.
+    for field in [40..48, 60..64] {
+        if let Some(field) = bytes.get_mut(field) {
+            field.fill(0);
+        }
+    }
+    Ok(bytes)
+}
+
 /// One program header, as far as it is used.
 #[derive(Debug, Clone, Copy)]
 struct Segment {

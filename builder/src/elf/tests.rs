@@ -46,6 +46,31 @@ fn every_part_is_read() {
 }
 
 #[test]
+fn a_program_without_its_sections_is_the_same_program() {
+    let whole = sample();
+    let cut = loaded_part(whole.clone()).unwrap();
+    assert!(cut.len() < whole.len());
+    let elf = Elf::open(&cut).unwrap().unwrap();
+    assert_eq!(elf.section(b".modinfo").unwrap(), None);
+    assert_eq!(elf.dynamic().unwrap().unwrap().needed.len(), 2);
+    assert!(loaded_part(b"#!/bin/sh\n".to_vec()).is_err());
+    assert!(loaded_part(cut[..cut.len() - 1].to_vec()).is_err());
+}
+
+#[test]
+fn this_program_runs_without_its_sections() {
+    use std::os::unix::fs::PermissionsExt;
+    let whole = std::fs::read("/proc/self/exe").unwrap();
+    let cut = loaded_part(whole).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut");
+    std::fs::write(&path, cut).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let listed = std::process::Command::new(&path).arg("--list").output();
+    assert!(listed.unwrap().status.success());
+}
+
+#[test]
 fn other_files_are_none_or_named() {
     assert!(Elf::open(&b"#!/bin/sh\n"[..]).unwrap().is_none());
     assert!(Elf::open(&b""[..]).unwrap().is_none());

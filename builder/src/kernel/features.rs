@@ -4,6 +4,7 @@
 //! nothing and stays in the table for kernels that have it as a module.
 
 use super::{ModuleName, Wanted};
+use nos_specs::system::Service;
 use std::fmt;
 
 /// When a module is loaded.
@@ -69,6 +70,14 @@ pub enum Feature {
     Watchdog,
     /// The words of a kernel that panics, kept in UEFI variables.
     LastWords,
+    /// USB keyboards, for a service on the screen.
+    Keyboards,
+    /// `/dev/net/tun`.
+    Tunnels,
+    /// `/dev/fuse`.
+    Fuse,
+    /// `/dev/kvm`.
+    Kvm,
 }
 
 const fn required(name: &'static str, condition: Condition, why: &'static str) -> ModuleChoice {
@@ -240,6 +249,27 @@ const LAST_WORDS: &[ModuleChoice] = &[optional(
     "the last words of a kernel that panics, as UEFI variables",
 )];
 
+// Loaded with the controllers and not for a keyboard that is there, so that one may come later.
+const KEYBOARDS: &[ModuleChoice] = &[
+    optional("xhci-pci", Device, "USB 3 controllers"),
+    optional("ehci-pci", Device, "USB 2 controllers"),
+    optional("usbhid", With(&["xhci-pci", "ehci-pci"]), "USB keyboards"),
+    optional(
+        "hid-generic",
+        With(&["xhci-pci", "ehci-pci"]),
+        "USB keyboards that need no driver of their own",
+    ),
+];
+
+const TUNNELS: &[ModuleChoice] = &[required("tun", Always, "a service has /dev/net/tun")];
+
+const FUSE: &[ModuleChoice] = &[required("fuse", Always, "a service has /dev/fuse")];
+
+const KVM: &[ModuleChoice] = &[
+    optional("kvm-intel", Device, "a service has /dev/kvm"),
+    optional("kvm-amd", Device, "a service has /dev/kvm"),
+];
+
 impl fmt::Display for ModuleChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let need = if self.required { "requires" } else { "wants" };
@@ -252,9 +282,15 @@ impl fmt::Display for ModuleChoice {
     }
 }
 
+/// Whether a terminal is on the screen: `/dev/tty1`, and not `/dev/ttyS0`.
+pub(crate) fn is_screen(terminal: &str) -> bool {
+    let number = terminal.strip_prefix("/dev/tty");
+    number.is_some_and(|number| number.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 impl Feature {
     /// Every feature.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 22] = [
         Self::Images,
         Self::State,
         Self::Network,
@@ -273,6 +309,10 @@ impl Feature {
         Self::NetworkCards,
         Self::Watchdog,
         Self::LastWords,
+        Self::Keyboards,
+        Self::Tunnels,
+        Self::Fuse,
+        Self::Kvm,
     ];
 
     /// What is loaded only once every service has been started.
@@ -321,6 +361,20 @@ impl Feature {
         features
     }
 
+    /// What the devices and the terminal of a service need besides.
+    pub fn of_service(service: &Service) -> Vec<Self> {
+        let has = |path: &str| service.devices.iter().any(|device| device == path);
+        let screen = service.terminal.as_deref().is_some_and(is_screen);
+        let needs = [
+            (Self::Keyboards, screen),
+            (Self::Tunnels, has("/dev/net/tun")),
+            (Self::Fuse, has("/dev/fuse")),
+            (Self::Kvm, has("/dev/kvm")),
+        ];
+        let needed = needs.into_iter().filter(|(_, needed)| *needed);
+        needed.map(|(feature, _)| feature).collect()
+    }
+
     /// The modules of this feature, in the order in which they are to be loaded.
     pub fn modules(self) -> &'static [ModuleChoice] {
         match self {
@@ -342,6 +396,10 @@ impl Feature {
             Self::NetworkCards => NETWORK_CARDS,
             Self::Watchdog => WATCHDOG,
             Self::LastWords => LAST_WORDS,
+            Self::Keyboards => KEYBOARDS,
+            Self::Tunnels => TUNNELS,
+            Self::Fuse => FUSE,
+            Self::Kvm => KVM,
         }
     }
 

@@ -339,6 +339,26 @@ fn a_package_s_name_says_which_machines_it_is_for() {
 }
 
 #[test]
+fn what_a_service_has_brings_what_drives_it() {
+    let spec = |lines: &str| {
+        let text = format!(
+            "service a {{\n  files = {{ \"/a\" = text(\"\") }}\n  run = [\"/a\"]\n  {lines}\n}}\n\
+             host h {{\n  services = [a]\n}}\n"
+        );
+        let checked = nos_specs::check::check("a.nos", &text, &nos_specs::check::NoFiles);
+        let service = &checked.systems.first().unwrap().services[0];
+        Feature::of_service(service)
+    };
+    assert_eq!(spec(""), []);
+    assert_eq!(spec("terminal = \"/dev/ttyS0\""), []);
+    assert_eq!(spec("terminal = \"/dev/tty1\""), [Feature::Keyboards]);
+    assert_eq!(
+        spec("devices = [\"disks\", \"/dev/kvm\", \"/dev/net/tun\"]"),
+        [Feature::Tunnels, Feature::Kvm]
+    );
+}
+
+#[test]
 fn the_table_is_sound() {
     for feature in Feature::ALL {
         let rows = feature.modules();

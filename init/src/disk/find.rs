@@ -7,8 +7,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// How long a disk may take to appear, in milliseconds from the start of the kernel.
-pub const LIMIT_MS: u64 = 30_000;
+/// How long a disk may take to appear, in milliseconds since the kernel last reported a device: one
+/// behind a hub, or a slow one, announces itself in steps.
+const PATIENCE_MS: u64 = 30_000;
+/// How long all of them may take together, in milliseconds.
+const LIMIT_MS: u64 = 120_000;
 
 const BLOCK_DEVICES: &str = "/sys/class/block";
 
@@ -114,14 +117,21 @@ pub fn partitions() -> Vec<Partition> {
     found
 }
 
+/// Names of the disks that hardware stands behind.
+pub fn hardware() -> Vec<String> {
+    let names = file::list(BLOCK_DEVICES).unwrap_or_default();
+    let names = names.into_iter().map(|entry| entry.name);
+    let is_real = |name: &String| file::exists(&format!("{BLOCK_DEVICES}/{name}/device"));
+    names.filter(is_real).collect()
+}
+
 /// Waits until every GUID has a partition, looking again whenever the kernel reports a device:
-/// then `take_news` takes the reports. What is still missing at the limit is not in the result.
-pub fn wait_for(
-    guids: &[String],
-    devices: &Fd,
-    limit_ms: u64,
-    mut take_news: impl FnMut(),
-) -> Vec<Partition> {
+/// then `take_news` takes the reports. What is still missing when no more disks come is not in the
+/// result.
+pub fn wait_for(guids: &[String], devices: &Fd, mut take_news: impl FnMut()) -> Vec<Partition> {
+    let now_ms = || sys::now_ns() / 1_000_000;
+    let begun_ms = now_ms();
+    let mut is_told = true;
     loop {
         // Whatever was reported so far is seen by the look that follows.
         take_news();
@@ -130,13 +140,11 @@ pub fn wait_for(
         let all = guids
             .iter()
             .all(|g| found.iter().any(|p| p.unique_guid == *g));
-        let now_ms = sys::now_ns() / 1_000_000;
-        if all || now_ms >= limit_ms {
+        let rest_ms = (begun_ms + LIMIT_MS).saturating_sub(now_ms());
+        if all || !is_told || rest_ms == 0 {
             return found;
         }
-        wait::poll(
-            &mut [wait::Poll::readable(devices)],
-            Some(limit_ms - now_ms),
-        );
+        let mut polls = [wait::Poll::readable(devices)];
+        is_told = wait::poll(&mut polls, Some(rest_ms.min(PATIENCE_MS))) > 0;
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod find;
 pub mod gpt;
+pub mod home;
 pub mod state;
 pub mod uevent;
 pub mod verity;

@@ -22,6 +22,16 @@ pub struct News {
     pub net: bool,
     /// An input device came.
     pub input: bool,
+    /// Something in `/dev` came or went.
+    pub nodes: bool,
+}
+
+impl News {
+    fn add(&mut self, more: Self) {
+        self.net |= more.net;
+        self.input |= more.input;
+        self.nodes |= more.nodes;
+    }
 }
 
 /// When a module's time comes.
@@ -124,6 +134,7 @@ impl Loader {
             match socket::receive_netlink(devices, &mut buffer) {
                 Ok(n) => {
                     let device = Device::parse(buffer.get(..n).unwrap_or_default());
+                    news.nodes |= !device.name.is_empty();
                     if device.action != "add" {
                         continue;
                     }
@@ -134,7 +145,10 @@ impl Loader {
                     }
                 }
                 // More came at once than the kernel kept for us.
-                Err(Errno(libc::ENOBUFS)) => self.look_around(),
+                Err(Errno(libc::ENOBUFS)) => {
+                    news.nodes = true;
+                    self.look_around();
+                }
                 Err(_) => break,
             }
         }
@@ -149,9 +163,7 @@ impl Loader {
         while let Some(next) = self.next() {
             load(&next);
             after_each();
-            let more = self.take_news(devices);
-            news.net |= more.net;
-            news.input |= more.input;
+            news.add(self.take_news(devices));
         }
         news
     }
@@ -162,6 +174,13 @@ impl Loader {
         let is_due = |w: &Waiting| w.is_wanted && w.stage <= self.stage;
         let index = self.waiting.iter().position(is_due)?;
         Some(self.waiting.remove(index).module)
+    }
+
+    /// Loads what else would be loaded when services run.
+    pub fn load_what_can_wait(&mut self, devices: &Fd) {
+        self.stage = self.stage.max(Stage::Late);
+        self.look_around();
+        self.load(devices, || {});
     }
 
     /// Loads everything that this machine has a device for, whatever its time.

@@ -88,11 +88,11 @@ pub fn mask(service: &Service) -> Result<u64, &str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use nos_manifest::{Port, Protocol, Restart};
 
-    fn service(capabilities: &[&str], ports: &[u16]) -> Service {
+    pub(crate) fn service(capabilities: &[&str], ports: &[u16]) -> Service {
         let port = |port: &u16| Port {
             protocol: Protocol::Tcp,
             port: *port,
@@ -106,6 +106,8 @@ mod tests {
             uid: 1000,
             gid: 1000,
             capabilities: capabilities.iter().map(|c| (*c).into()).collect(),
+            devices: vec![],
+            terminal: None,
             state: vec![],
             listen: ports.iter().map(port).collect(),
             serves: vec![],

@@ -138,6 +138,8 @@ mod tests {
             uid: 1000,
             gid: 1000,
             capabilities: Vec::new(),
+            devices: Vec::new(),
+            terminal: None,
             state: Vec::new(),
             listen: Vec::new(),
             serves: owned(serves),

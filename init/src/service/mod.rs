@@ -3,8 +3,10 @@
 pub mod backoff;
 pub mod capability;
 pub mod channels;
+pub mod devices;
 pub mod filter;
 pub mod health;
 pub mod lines;
 pub mod spawn;
 pub mod supervisor;
+pub mod terminal;

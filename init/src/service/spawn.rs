@@ -1,11 +1,11 @@
 //! The way from a fork to a service's own program.
 //!
 //! In the child: a mount namespace whose root is the service's image, with fresh `/proc`, `/tmp`
-//! and `/run`, a `/dev` of seven harmless devices and its state directories; then its user, its
+//! and `/run`, a `/dev` of harmless devices and those it declares, and its state directories; then its user, its
 //! capabilities and the system call filter; then its program. What goes wrong on the way is said
 //! on the child's standard error, which is the service's log.
 
-use super::{capability, channels, filter};
+use super::{capability, channels, devices, filter, terminal};
 use crate::disk::state;
 use crate::sys::mount::{self, DATA_ONLY, NO_DEVICES};
 use crate::sys::process::{self, Side};
@@ -19,8 +19,8 @@ use nos_manifest::Service;
 pub const IMAGES: &str = "/nos/images";
 /// Where the state partition is mounted.
 pub const STATE: &str = "/nos/state";
-/// The devices that every service sees.
-const DEVICES: &str = "/nos/dev";
+/// What services with devices of their own see of the hardware.
+const HARDWARE: &str = "/sys";
 /// Files that every service sees at the same path, where its image has one there.
 const SHARED_FILES: [(&str, &str); 2] = [
     (crate::net::bring_up::RESOLV_CONF, "/etc/resolv.conf"),
@@ -35,44 +35,6 @@ const FIRST_BEHIND_STANDARD: u32 = 3;
 const EXIT_NOT_PREPARED: i32 = 125;
 /// Status of a service whose program could not be run.
 const EXIT_NOT_RUN: i32 = 127;
-
-/// Makes the directory of devices that all services share, read-only.
-///
-/// # Errors
-/// What the kernel says.
-pub fn make_devices() -> sys::Result<()> {
-    const CHARACTER_DEVICES: [(&str, u32, u32); 6] = [
-        ("null", 1, 3),
-        ("zero", 1, 5),
-        ("full", 1, 7),
-        ("random", 1, 8),
-        ("urandom", 1, 9),
-        ("tty", 5, 0),
-    ];
-    let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
-    file::make_dir(DEVICES, 0o755)?;
-    mount::mount("dev", DEVICES, "tmpfs", flags, "mode=0755,size=64k")?;
-    for (name, major, minor) in CHARACTER_DEVICES {
-        file::make_char_device(&format!("{DEVICES}/{name}"), 0o666, major, minor)?;
-    }
-    let links = [
-        ("/proc/self/fd", "fd"),
-        ("/proc/self/fd/0", "stdin"),
-        ("/proc/self/fd/1", "stdout"),
-        ("/proc/self/fd/2", "stderr"),
-    ];
-    for (target, name) in links {
-        file::symlink(target, &format!("{DEVICES}/{name}"))?;
-    }
-    file::make_dir(&format!("{DEVICES}/shm"), 0o755)?;
-    mount::mount(
-        "dev",
-        DEVICES,
-        "tmpfs",
-        flags | libc::MS_REMOUNT | libc::MS_RDONLY,
-        "",
-    )
-}
 
 /// A service that has been started.
 #[derive(Debug)]
@@ -156,15 +118,22 @@ fn become_service(service: &Service, sockets: &[Fd], output: &Fd, not_launched: 
         let text = format!("cannot start: {what}: {error}\n");
         let _ = file::write_number(2, text.as_bytes());
     };
-    let prepared = channels::hand_over(sockets)
-        .map_err(|e| ("channels".into(), e))
-        .and_then(|behind| {
-            prepare_root(service)?;
-            let null =
-                file::open("/dev/null", file::Mode::Read).map_err(|e| ("/dev/null".into(), e))?;
-            process::put_at(&null, 0).map_err(|e| ("standard input".into(), e))?;
-            confine(service, behind)
-        });
+    let terminal = service.terminal.as_deref().map(|path| {
+        let opened = terminal::open(path, sockets.len());
+        opened.map_err(|e| (String::from(path), e))
+    });
+    let prepared = terminal.transpose().and_then(|terminal| {
+        let behind = channels::hand_over(sockets).map_err(|e| ("channels".into(), e))?;
+        prepare_root(service)?;
+        let null =
+            file::open("/dev/null", file::Mode::Read).map_err(|e| ("/dev/null".into(), e))?;
+        process::put_at(&null, 0).map_err(|e| ("standard input".into(), e))?;
+        confine(service, behind)?;
+        match terminal {
+            Some(terminal) => terminal::take(&terminal).map_err(|e| ("terminal".into(), e)),
+            None => Ok(()),
+        }
+    });
     if let Err((what, error)) = prepared {
         complain(&what, error);
         process::exit(EXIT_NOT_PREPARED);
@@ -184,8 +153,15 @@ fn prepare_root(service: &Service) -> Result<(), Trouble> {
         move |error| (what, error)
     };
     // Detached copies first: after the move into the image, no path leads to them.
-    let devices = mount::detached_copy(DEVICES).map_err(at(DEVICES))?;
+    let folder = devices::folder_of(service);
+    let devices = mount::detached_copy(&folder).map_err(at(&folder))?;
+    mount::restrict_to_devices(&devices).map_err(at(&folder))?;
     let mut files = Vec::new();
+    if !service.devices.is_empty() {
+        let tree = mount::detached_copy(HARDWARE).map_err(at(HARDWARE))?;
+        mount::restrict_to_reading(&tree).map_err(at(HARDWARE))?;
+        files.push((tree, HARDWARE));
+    }
     for (from, to) in SHARED_FILES {
         let tree = mount::detached_copy(from).map_err(at(from))?;
         mount::restrict_to_reading(&tree).map_err(at(from))?;
@@ -271,7 +247,9 @@ fn confine(service: &Service, first_closed: u32) -> Result<(), Trouble> {
 fn environment(service: &Service, is_service: bool) -> Vec<String> {
     let declared = service.env.iter();
     let declared = declared.map(|(name, value)| format!("{name}={value}"));
+    let terminal = terminal::kind(service).filter(|_| !service.env.contains_key("TERM"));
     declared
+        .chain(terminal.map(|kind| format!("TERM={kind}")))
         .chain(channels::variables(service, is_service))
         .collect()
 }

@@ -1,13 +1,15 @@
 //! Keeps the services as they are declared: started in order, watched, started again.
 
 use super::backoff::Backoff;
+use super::capability;
 use super::channels;
+use super::devices::Devices;
 use super::health::{Outcome, Prober, within_ms};
 use super::lines::Lines;
 use super::spawn;
 use crate::sys::process;
 use crate::sys::wait::{Ended, Poll};
-use crate::sys::{Fd, file};
+use crate::sys::{Fd, Reboot, file};
 use crate::{debug, log, say};
 use alloc::format;
 use alloc::string::String;
@@ -54,6 +56,8 @@ struct Unit {
     service: Service,
     /// Sockets of the channels that it serves. Held here, they outlive it.
     sockets: Vec<Fd>,
+    /// Its own devices, where it declares any.
+    devices: Option<Devices>,
     state: State,
     backoff: Backoff,
     running: Option<Running>,
@@ -76,6 +80,35 @@ fn starts_again(restart: Restart, ended: Ended) -> bool {
         Restart::Always => true,
         Restart::OnFailure => ended != Ended::Exit(0),
         Restart::Never => false,
+    }
+}
+
+fn own_devices(service: &Service) -> Option<Devices> {
+    if service.devices.is_empty() {
+        return None;
+    }
+    match Devices::new(service) {
+        Ok(devices) => Some(devices),
+        Err(error) => {
+            let name = &service.name;
+            say!("the devices of service {name} cannot be made: {error}");
+            None
+        }
+    }
+}
+
+/// What a service asks of the machine by such an end: `reboot(2)` in a process namespace ends its
+/// first process by one of two signals that nothing else ends it by, and whoever waits for that is
+/// to do the rest.
+fn asked_by(service: &Service, ended: Ended) -> Option<Reboot> {
+    let boot = capability::bit("SYS_BOOT");
+    if capability::mask(service).is_ok_and(|mask| mask & boot == 0) {
+        return None;
+    }
+    match ended {
+        Ended::Signal(libc::SIGINT) => Some(Reboot::PowerOff),
+        Ended::Signal(libc::SIGHUP) => Some(Reboot::Restart),
+        _ => None,
     }
 }
 
@@ -106,6 +139,7 @@ impl Supervisor {
                 );
                 Vec::new()
             }),
+            devices: own_devices(&service),
             service,
             state: State::Waiting,
             backoff: Backoff::default(),
@@ -265,19 +299,31 @@ impl Supervisor {
         unit.is_none_or(|unit| matches!(unit.state, State::Healthy | State::Ended))
     }
 
-    /// A child of init has ended: a service, a probe, or an orphan of nobody.
-    pub fn child_ended(&mut self, now_ms: u64, pid: i32, ended: Ended) {
+    /// A child of init has ended: a service, a probe, or an orphan of nobody. Gives what a service
+    /// asks of the machine by that, and the name of the service.
+    pub fn child_ended(&mut self, now_ms: u64, pid: i32, ended: Ended) -> Option<(Reboot, &str)> {
         for unit in &mut self.units {
             let Some(running) = &mut unit.running else {
                 continue;
             };
             if running.pid == pid {
-                unit.ended(now_ms, ended, self.is_stopping);
-                return;
+                let asked = asked_by(&unit.service, ended);
+                unit.ended(now_ms, ended, self.is_stopping || asked.is_some());
+                return asked.map(|how| (how, unit.service.name.as_str()));
             }
             if let Some(prober) = &mut running.prober {
                 let outcome = prober.child_ended(now_ms, pid, ended);
                 unit.apply(outcome);
+            }
+        }
+        None
+    }
+
+    /// Devices came or went.
+    pub fn follow_devices(&mut self) {
+        for unit in &mut self.units {
+            if let Some(devices) = &mut unit.devices {
+                devices.follow(&unit.service);
             }
         }
     }
@@ -346,6 +392,9 @@ impl Unit {
     }
 
     fn start(&mut self, now_ms: u64) {
+        if let Some(devices) = &mut self.devices {
+            devices.follow(&self.service);
+        }
         match spawn::start(&self.service, &self.sockets) {
             Ok(started) => {
                 debug!(
@@ -451,6 +500,19 @@ pub fn unknown_names(services: &[Service]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_may_end_the_machine_ends_it() {
+        use crate::service::capability::tests::service;
+        let may = service(&["CAP_SYS_BOOT"], &[]);
+        let asked = |signal| asked_by(&may, Ended::Signal(signal));
+        assert_eq!(asked(libc::SIGINT), Some(Reboot::PowerOff));
+        assert_eq!(asked(libc::SIGHUP), Some(Reboot::Restart));
+        assert_eq!(asked(libc::SIGKILL), None);
+        assert_eq!(asked_by(&may, Ended::Exit(0)), None);
+        let may_not = service(&["CAP_KILL"], &[80]);
+        assert_eq!(asked_by(&may_not, Ended::Signal(libc::SIGINT)), None);
+    }
 
     #[test]
     fn restart_policies() {

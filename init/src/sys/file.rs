@@ -15,6 +15,8 @@ pub enum Mode {
     ReadNow,
     /// Writing, never waiting and never becoming the controlling terminal.
     WriteNow,
+    /// Reading and writing, never waiting and never becoming the controlling terminal.
+    Terminal,
     /// Writing to what exists.
     Write,
     /// Reading and writing past the kernel's cache, in whole sectors.
@@ -33,6 +35,7 @@ pub fn open(path: &str, mode: Mode) -> Result<Fd> {
             Mode::Read => libc::O_RDONLY,
             Mode::ReadNow => libc::O_RDONLY | libc::O_NONBLOCK,
             Mode::WriteNow => libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
+            Mode::Terminal => libc::O_RDWR | libc::O_NONBLOCK | libc::O_NOCTTY,
             Mode::Write => libc::O_WRONLY,
             Mode::Direct => libc::O_RDWR | libc::O_DIRECT,
             Mode::Create => libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC,
@@ -236,16 +239,45 @@ pub fn make_dir(path: &str, mode: u32) -> Result<()> {
     }
 }
 
-/// Makes a character device.
+/// A device node: what kind it is and which device, as the kernel encodes both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    kind: u32,
+    device: u64,
+}
+
+impl Node {
+    /// A character device with small numbers.
+    pub fn character(major: u32, minor: u32) -> Self {
+        Self {
+            kind: libc::S_IFCHR,
+            device: u64::from(major << 8 | minor),
+        }
+    }
+}
+
+/// Makes a device node.
 ///
 /// # Errors
 /// What the kernel says.
-pub fn make_char_device(path: &str, mode: u32, major: u32, minor: u32) -> Result<()> {
+pub fn make_node(path: &str, mode: u32, node: Node) -> Result<()> {
     let path = zero_terminated(path)?;
-    let mode = (libc::S_IFCHR | mode) as usize;
-    let device = (major << 8 | minor) as usize;
+    let mode = (node.kind | mode) as usize;
+    let device = node.device as usize;
     // SAFETY: the path is zero-terminated and outlives the call.
     unsafe { call(libc::SYS_mknod, &[path.as_ptr() as usize, mode, device]) }.map(drop)
+}
+
+/// The device node at a path, not following links; `None` where something else is there.
+///
+/// # Errors
+/// What the kernel says.
+pub fn node(path: &str) -> Result<Option<Node>> {
+    let stat = status(path)?;
+    let kind = stat.word(24) & libc::S_IFMT;
+    let is_device = matches!(kind, libc::S_IFCHR | libc::S_IFBLK);
+    let device = u64::from(stat.word(40)) | u64::from(stat.word(44)) << 32;
+    Ok(is_device.then_some(Node { kind, device }))
 }
 
 /// Makes a symbolic link.
@@ -328,27 +360,36 @@ pub fn give(fd: &Fd, uid: u32, gid: u32) -> Result<()> {
     .map(drop)
 }
 
+/// `struct stat` of x86-64: mode at 24, user at 28, group at 32, device of a node at 40.
+struct Status([u8; 144]);
+
+impl Status {
+    fn word(&self, at: usize) -> u32 {
+        let bytes = self.0.get(at..at + 4).and_then(|b| b.try_into().ok());
+        bytes.map_or(0, u32::from_ne_bytes)
+    }
+}
+
+fn status(path: &str) -> Result<Status> {
+    let path = zero_terminated(path)?;
+    let mut stat = Status([0; 144]);
+    // SAFETY: the path is zero-terminated; the kernel writes one `struct stat`.
+    unsafe {
+        call(
+            libc::SYS_lstat,
+            &[path.as_ptr() as usize, stat.0.as_mut_ptr() as usize],
+        )
+    }?;
+    Ok(stat)
+}
+
 /// Owner of a path, not following links: user and group.
 ///
 /// # Errors
 /// What the kernel says.
 pub fn owner(path: &str) -> Result<(u32, u32)> {
-    let path = zero_terminated(path)?;
-    // `struct stat` of x86-64: 144 bytes; user at 28, group at 32.
-    let mut stat = [0_u8; 144];
-    // SAFETY: the path is zero-terminated; the kernel writes one `struct stat`.
-    unsafe {
-        call(
-            libc::SYS_lstat,
-            &[path.as_ptr() as usize, stat.as_mut_ptr() as usize],
-        )
-    }?;
-    let word = |at: usize| {
-        stat.get(at..at + 4)
-            .and_then(|b| b.try_into().ok())
-            .map_or(0, u32::from_ne_bytes)
-    };
-    Ok((word(28), word(32)))
+    let stat = status(path)?;
+    Ok((stat.word(28), stat.word(32)))
 }
 
 /// One name in a directory, and whether it is a directory itself.
@@ -430,6 +471,20 @@ pub fn sync() {
     let _ = unsafe { call(libc::SYS_sync, &[]) };
 }
 
+fn set_flags(fd: &Fd, flags: i32) -> Result<()> {
+    let arguments = [fd.argument(), libc::F_SETFL as usize, flags as usize];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_fcntl, &arguments) }.map(drop)
+}
+
+/// Lets reading and writing wait, however the file was opened.
+///
+/// # Errors
+/// What the kernel says.
+pub fn let_wait(fd: &Fd) -> Result<()> {
+    set_flags(fd, 0)
+}
+
 /// Both ends of a pipe: to read from (never waits) and to write to (waits).
 ///
 /// # Errors
@@ -445,16 +500,6 @@ pub fn pipe() -> Result<(Fd, Fd)> {
     }?;
     let [read_end, write_end] = ends.map(|number| Fd::own(number as usize));
     // The flag belongs to the open file, and each end is one of its own.
-    // SAFETY: takes no pointer.
-    unsafe {
-        call(
-            libc::SYS_fcntl,
-            &[
-                read_end.argument(),
-                libc::F_SETFL as usize,
-                libc::O_NONBLOCK as usize,
-            ],
-        )
-    }?;
+    set_flags(&read_end, libc::O_NONBLOCK)?;
     Ok((read_end, write_end))
 }

@@ -78,10 +78,20 @@ pub fn detached_copy(path: &str) -> Result<Fd> {
 /// # Errors
 /// What the kernel says.
 pub fn restrict_to_reading(tree: &Fd) -> Result<()> {
-    let all = libc::MOUNT_ATTR_RDONLY
-        | libc::MOUNT_ATTR_NOSUID
-        | libc::MOUNT_ATTR_NODEV
-        | libc::MOUNT_ATTR_NOEXEC;
+    let devices = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    restrict(tree, devices | libc::MOUNT_ATTR_NODEV)
+}
+
+/// As [`restrict_to_reading`], for a mount whose devices are to be used.
+///
+/// # Errors
+/// What the kernel says.
+pub fn restrict_to_devices(tree: &Fd) -> Result<()> {
+    let devices = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    restrict(tree, devices)
+}
+
+fn restrict(tree: &Fd, all: u64) -> Result<()> {
     // struct mount_attr: set, clear, propagation, user namespace.
     let attributes = [all, 0, 0, 0];
     // SAFETY: the path is zero-terminated, the attributes are as long as is said.

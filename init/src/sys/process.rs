@@ -81,6 +81,16 @@ pub fn new_session() {
     let _ = unsafe { call(libc::SYS_setsid, &[]) };
 }
 
+/// Makes a terminal the one of this session, which this process leads and which has none.
+///
+/// # Errors
+/// What the kernel says; `EPERM` where another session has it.
+pub fn control_from(terminal: &Fd) -> Result<()> {
+    let arguments = [terminal.argument(), libc::TIOCSCTTY as usize, 0];
+    // SAFETY: takes no pointer.
+    unsafe { call(libc::SYS_ioctl, &arguments) }.map(drop)
+}
+
 /// Sets which permission bits new files never have.
 pub fn set_umask(mask: u32) {
     // SAFETY: takes no pointer.

@@ -10,6 +10,7 @@ pub mod place;
 pub mod variables;
 pub mod watchdog;
 
+use crate::disk::home::Home;
 use crate::modules::Loader;
 use crate::sys::{self, Errno, Fd, Reboot, file};
 use crate::{debug, say};
@@ -96,12 +97,14 @@ fn restart() {
 }
 
 impl Guard {
-    /// Looks at the pointer on the first of these disks that has one, or on any disk, and does
-    /// what is to be done about a trial before anything else. May restart the machine.
-    pub fn look(disks: &[String], modules: &mut Loader, devices: &Fd) -> Self {
-        let place = match disks {
-            [] => Place::anywhere(None),
-            disks => Place::on(disks),
+    /// Looks at the pointer of the disk that the machine was started from and does what is to be
+    /// done about a trial before anything else. Where that disk is not known, no pointer is
+    /// touched, unless there is only one. May restart the machine.
+    pub fn look(home: &Home, modules: &mut Loader, devices: &Fd) -> Self {
+        let place = match home {
+            Home::Disk(disk) => Place::of(disk),
+            Home::OneOf(disks) if disks.is_empty() => Place::only(None),
+            _ => None,
         };
         let mut guard = Self {
             place,
@@ -129,7 +132,7 @@ impl Guard {
         };
         let is_other = |place: &Place| place.part_uuid != device;
         if self.place.as_ref().is_some_and(is_other) {
-            self.place = Place::anywhere(Some(&device)).or(self.place.take());
+            self.place = Place::only(Some(&device)).or(self.place.take());
         }
     }
 

@@ -79,24 +79,23 @@ pub struct Place {
 }
 
 impl Place {
-    /// Finds the pointer of the first of these disks that has one.
-    pub fn on(disks: &[String]) -> Option<Self> {
-        disks.iter().find_map(|disk| Self::of(disk))
-    }
-
-    /// Finds the pointer of any disk, or of the one with this EFI system partition.
-    pub fn anywhere(part_uuid: Option<&str>) -> Option<Self> {
+    /// Finds the one pointer that there is, or the one beside this EFI system partition; none where
+    /// several disks have such a one.
+    pub fn only(part_uuid: Option<&str>) -> Option<Self> {
         let mut disks: alloc::vec::Vec<String> = alloc::vec::Vec::new();
         for partition in find::partitions() {
             if !disks.contains(&partition.disk) {
                 disks.push(partition.disk);
             }
         }
-        let mut places = disks.iter().filter_map(|disk| Self::of(disk));
-        places.find(|place| part_uuid.is_none_or(|uuid| place.part_uuid == uuid))
+        let places = disks.iter().filter_map(|disk| Self::of(disk));
+        let is_meant = |place: &Self| part_uuid.is_none_or(|uuid| place.part_uuid == uuid);
+        let mut places = places.filter(is_meant);
+        places.next().filter(|_| places.next().is_none())
     }
 
-    fn of(disk: &str) -> Option<Self> {
+    /// Finds the pointer of a disk.
+    pub fn of(disk: &str) -> Option<Self> {
         let (sector_size, table) = find::table_of(disk).ok()?;
         let mut partitions = table.into_iter();
         let esp = partitions.find(|partition| partition.type_guid == ESP_TYPE_GUID)?;

@@ -44,6 +44,11 @@ fn bytes_of(text: &str) -> Vec<u8> {
 }
 
 impl Variables {
+    /// Whether the firmware may have variables, with the right driver.
+    pub fn may_be_there() -> bool {
+        file::exists(FOLDER)
+    }
+
     /// The machine's variables; `None` where its firmware has none, or the kernel cannot speak
     /// with it. The kernel's module must be there already.
     pub fn open() -> Option<Self> {

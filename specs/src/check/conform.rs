@@ -415,15 +415,13 @@ impl Checker<'_> {
                 wrong("put it in quotes".into()).fix(value.span, format!("\"{source}\""))
             }
             (Type::Calls(calls), ValueKind::Text(_)) if literal => {
-                let calls = calls
-                    .iter()
-                    .map(|call| format!("`{}({source})`", call.name));
+                let calls = calls.iter().filter(|call| !call.arguments.is_empty());
+                let calls = calls.map(|call| format!("`{}({source})`", call.name));
                 wrong(format!("say what it is: {}", choice(calls)))
             }
             (Type::Calls(calls), ValueKind::Number(_, Unit::None)) if literal => {
-                let calls = calls
-                    .iter()
-                    .map(|call| format!("`{}({source})`", call.name));
+                let calls = calls.iter().filter(|call| !call.arguments.is_empty());
+                let calls = calls.map(|call| format!("`{}({source})`", call.name));
                 wrong(format!("say what it is: {}", choice(calls)))
             }
             (Type::Block(kind), ValueKind::Text(text)) => {

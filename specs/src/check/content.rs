@@ -157,7 +157,7 @@ impl Checker<'_> {
         Some(full)
     }
 
-    /// `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`; names of files count from where they are written.
+    /// `file(…)`, `folder(…)`, `text(…)`, `fetch(…)` or `nos()`; names of files count from where they are written.
     fn source(&mut self, value: &Value) -> Option<Source> {
         let call = value.as_call()?;
         let known = schema::CALLS.iter().find(|known| known.name == call.name)?;
@@ -169,6 +169,9 @@ impl Checker<'_> {
         if call.name == "text" {
             let text = arguments.get("text")?.as_text()?.to_owned();
             return Some(Source::Text { text, mode });
+        }
+        if call.name == "nos" {
+            return Some(Source::Nos);
         }
         if call.name == "fetch" {
             return Some(Source::Fetch(fetch(&arguments)?));

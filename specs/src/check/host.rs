@@ -78,6 +78,7 @@ impl Checker<'_> {
         let name_span = self.evaluator.block(id).name_span;
         self.distinct_names(runs);
         self.distinct_ports(runs);
+        self.distinct_terminals(runs);
         self.distinct_users(runs);
         if complete {
             self.channels(runs);
@@ -344,6 +345,35 @@ impl Checker<'_> {
                     .label(other_span, format!("`{other}` listens here")),
                 );
             }
+        }
+    }
+
+    fn distinct_terminals(&mut self, runs: &[Runs]) {
+        let mut taken = BTreeMap::new();
+        for (_, named, parts) in runs {
+            let (Some(terminal), Some(span)) = (&parts.service.terminal, parts.terminal) else {
+                continue;
+            };
+            let name = parts.service.name.as_str();
+            let before = taken.insert(terminal, (name, span, *named));
+            let Some((other, other_span, other_named)) = before else {
+                continue;
+            };
+            let (span, other_span) = match span == other_span {
+                true => (*named, other_named),
+                false => (span, other_span),
+            };
+            self.report(
+                Diagnostic::new(
+                    codes::TERMINAL_TAKEN,
+                    span,
+                    format!(
+                        "the services `{other}` and `{name}` both have the terminal {terminal}"
+                    ),
+                    "give one of the two another terminal, or run them on two hosts",
+                )
+                .label(other_span, format!("`{other}` has it here")),
+            );
         }
     }
 

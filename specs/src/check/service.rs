@@ -26,6 +26,7 @@ pub(super) struct ServiceParts {
     /// Where each of the service's channels is named, in their order.
     pub(super) serves: Vec<Span>,
     pub(super) calls: Vec<Span>,
+    pub(super) terminal: Option<Span>,
     pub(super) state: Option<Span>,
     pub(super) user: Option<Span>,
     pub(super) after: Vec<(BlockId, Span)>,
@@ -106,6 +107,7 @@ impl Checker<'_> {
         let state = fields
             .get("state")
             .filter(|value| !value.elements().is_empty());
+        let terminal = fields.get("terminal");
         let service = Service {
             image: image_name,
             run,
@@ -117,6 +119,8 @@ impl Checker<'_> {
                 .to_owned(),
             uid: unsigned(fields.get("user")).and_then(|uid| u32::try_from(uid).ok()),
             capabilities,
+            devices: fields.get("devices").map(Value::texts).unwrap_or_default(),
+            terminal: terminal.and_then(Value::as_text).map(str::to_owned),
             state: state.map(Value::texts).unwrap_or_default(),
             listen: listen.iter().map(|(port, _)| *port).collect(),
             serves,
@@ -141,6 +145,7 @@ impl Checker<'_> {
             listen,
             serves: channels(fields.get("serves")),
             calls: channels(fields.get("calls")),
+            terminal: terminal.map(|value| value.span),
             state: state.map(|value| value.span),
             user: fields.get("user").map(|value| value.span),
             after,

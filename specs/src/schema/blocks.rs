@@ -146,7 +146,10 @@ const CONTENT: &[Attribute] = &[
     },
     Attribute {
         name: "files",
-        ty: &Type::Map(&PATH, &Type::Calls(&[&FILE, &FOLDER, &TEXT_CALL, &FETCH])),
+        ty: &Type::Map(
+            &PATH,
+            &Type::Calls(&[&FILE, &FOLDER, &TEXT_CALL, &FETCH, &NOS]),
+        ),
         doc: "Files of your own, by their path in the image. They replace those of packages.",
         example: "files = { \"/etc/motd\" = text(\"hello\") }",
         aliases: &["file", "contents", "copy"],
@@ -244,9 +247,35 @@ const SERVICE: &[Attribute] = &[
             repeats: false,
         },
         doc: "Linux capabilities that the service keeps. CAP_NET_BIND_SERVICE is among them by \
-              itself where it listens on a port below 1024.",
+              itself where it listens on a port below 1024. With CAP_SYS_BOOT, reboot(2) ends the \
+              machine as its power button would.",
         example: "capabilities = [\"CAP_NET_RAW\"]",
         aliases: &["caps", "capability"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "devices",
+        ty: &Type::List {
+            of: &Type::Text(&DEVICE),
+            empty: true,
+            repeats: false,
+        },
+        doc: "Devices that the service may use, besides those that every service has (null, zero, \
+              full, random, urandom, tty): paths below /dev, where `*` stands for any characters, \
+              and \"disks\" for every disk with its partitions. They belong to the service's user, \
+              and come and go with the hardware. With it, the service sees /sys, read-only.",
+        example: "devices = [\"/dev/net/tun\"]",
+        aliases: &["device", "hardware"],
+        ..NOTHING
+    },
+    Attribute {
+        name: "terminal",
+        ty: &Type::Text(&TERMINAL),
+        default: Some("nothing to read from, and the log to write to"),
+        doc: "The terminal that the service reads from and writes to: a serial line, or /dev/tty1 \
+              for screen and keyboard.",
+        example: "terminal = \"/dev/ttyS0\"",
+        aliases: &["tty", "console", "stdin"],
         ..NOTHING
     },
     Attribute {

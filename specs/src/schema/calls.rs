@@ -88,6 +88,15 @@ pub(crate) const TEXT_CALL: Call = Call {
     ],
 };
 
+/// `nos()`
+pub(crate) const NOS: Call = Call {
+    name: "nos",
+    doc: "The nos that builds the spec, as a program: for systems that look after disks. It needs the \
+          packages libc6 and libgcc-s1, of a release that is not older than what it was compiled on. \
+          Another build of nos makes another image.",
+    arguments: &[],
+};
+
 /// `tcp(80)`
 pub(crate) const TCP: Call = Call {
     name: "tcp",
@@ -224,6 +233,7 @@ pub const CALLS: &[&Call] = &[
     &FILE,
     &FOLDER,
     &TEXT_CALL,
+    &NOS,
     &TCP,
     &UDP,
     &HTTP,

@@ -121,6 +121,14 @@ pub struct Call {
     pub arguments: &'static [Attribute],
 }
 
+impl Call {
+    /// How it is written, for messages: `file(…)`, or `nos()`.
+    fn form(&self) -> String {
+        let arguments = if self.arguments.is_empty() { "" } else { "…" };
+        format!("`{}({arguments})`", self.name)
+    }
+}
+
 /// The kind of block with this name.
 pub fn block(name: &str) -> Option<&'static Block> {
     BLOCKS.iter().find(|block| block.name == name)
@@ -218,12 +226,12 @@ impl Type {
                 format!("a record of {}", names.join(", "))
             }
             Type::Block(kind) => article(kind),
-            Type::Calls(calls) => choice(calls.iter().map(|call| format!("`{}(…)`", call.name))),
+            Type::Calls(calls) => choice(calls.iter().map(|call| call.form())),
             Type::WordsOrCalls(words, calls) => choice(
                 words
                     .iter()
                     .map(|word| format!("`{}`", word.name))
-                    .chain(calls.iter().map(|call| format!("`{}(…)`", call.name))),
+                    .chain(calls.iter().map(|call| call.form())),
             ),
         }
     }

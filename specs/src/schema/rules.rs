@@ -443,6 +443,81 @@ fn capability(text: &str) -> Result<(), Problem> {
     })
 }
 
+/// A device of the machine, or several.
+pub(crate) const DEVICE: Rule = Rule {
+    name: "a device",
+    example: "/dev/net/tun",
+    check: device,
+};
+
+/// What a pattern of devices may not hold: it would be read as more than `*` is.
+const NO_PATTERN: &[char] = &['?', '[', ']', '\\'];
+
+fn device(text: &str) -> Result<(), Problem> {
+    if text == nos_manifest::ALL_DISKS {
+        return Ok(());
+    }
+    below_dev(text)?;
+    if text.contains(NO_PATTERN) {
+        return problem(
+            codes::BAD_TEXT,
+            "is not a device",
+            "of patterns only `*` is known, which stands for any characters: \"/dev/video*\"",
+        );
+    }
+    Ok(())
+}
+
+/// A terminal of the machine.
+pub(crate) const TERMINAL: Rule = Rule {
+    name: "a terminal",
+    example: "/dev/ttyS0",
+    check: terminal,
+};
+
+fn terminal(text: &str) -> Result<(), Problem> {
+    below_dev(text)?;
+    if text.contains('*') || text.contains(NO_PATTERN) {
+        return problem(
+            codes::BAD_TEXT,
+            "is not a terminal",
+            "name one: \"/dev/ttyS0\" is the first serial line, \"/dev/tty1\" screen and keyboard",
+        );
+    }
+    Ok(())
+}
+
+/// A path below `/dev` whose first name begins as those of devices do.
+fn below_dev(text: &str) -> Result<(), Problem> {
+    let Some(below) = text.strip_prefix("/dev/") else {
+        if text.starts_with('/') {
+            return problem(
+                codes::BAD_TEXT,
+                "is not a path below /dev",
+                "name a device as it is called there, such as \"/dev/net/tun\"",
+            );
+        }
+        let better = match text {
+            "disk" => nos_manifest::ALL_DISKS.to_owned(),
+            other => format!("/dev/{other}"),
+        };
+        return Err(Problem {
+            code: codes::BAD_TEXT,
+            message: "is not a path below /dev".into(),
+            help: format!("write {better:?}"),
+            better: Some(better),
+        });
+    };
+    if !below.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        return problem(
+            codes::BAD_TEXT,
+            "does not name a device",
+            "name it as it is called below /dev, such as \"/dev/net/tun\"",
+        );
+    }
+    parts(below, codes::BAD_TEXT)
+}
+
 /// Permission bits in octal.
 pub(crate) const MODE: Rule = Rule {
     name: "a file mode",

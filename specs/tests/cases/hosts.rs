@@ -29,6 +29,30 @@ pub(crate) fn cases() {
         r#"service a {
   packages = ["nginx"]
   run = ["/bin/a"]
+  terminal = "/dev/ttyS0"
+}
+service b like a
+host edge {
+  services = [a, b]
+}
+"#,
+        expect![[r#"
+            error[E0515]: the services `a` and `b` both have the terminal /dev/ttyS0
+             --> a.nos:8:18
+              |
+            8 |   services = [a, b]
+              |               -  ^
+              |               |
+              |               `a` has it here
+              |
+              = note: in host edge
+              = help: give one of the two another terminal, or run them on two hosts
+        "#]],
+    );
+    wrong(
+        r#"service a {
+  packages = ["nginx"]
+  run = ["/bin/a"]
   listen = [tcp(80)]
 }
 service b like a

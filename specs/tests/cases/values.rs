@@ -357,7 +357,7 @@ pub(crate) fn cases() {
     wrong(
         &service(r#"files = { "/etc/a" = "a" }"#),
         expect![[r#"
-            error[E0401]: `files` takes `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`, not a text
+            error[E0401]: `files` takes `file(…)`, `folder(…)`, `text(…)`, `fetch(…)` or `nos()`, not a text
              --> a.nos:4:24
               |
             4 |   files = { "/etc/a" = "a" }
@@ -370,7 +370,7 @@ pub(crate) fn cases() {
     wrong(
         &service(r#"files = ["a"]"#),
         expect![[r#"
-            error[E0401]: `files` takes a record of an absolute path = `file(…)`, `folder(…)`, `text(…)` or `fetch(…)`, not a list
+            error[E0401]: `files` takes a record of an absolute path = `file(…)`, `folder(…)`, `text(…)`, `fetch(…)` or `nos()`, not a list
              --> a.nos:4:11
               |
             4 |   files = ["a"]
@@ -517,6 +517,90 @@ pub(crate) fn cases() {
               |
               = note: in service web
               = help: write one that capabilities(7) lists, such as "CAP_NET_RAW"
+        "#]],
+    );
+    wrong(
+        &service(r#"devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]"#),
+        expect![[r#"
+            error[E0407]: "disk" is not a path below /dev
+             --> a.nos:4:14
+              |
+            4 |   devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |              ^^^^^^
+              |
+              = note: in service web
+            help: write "disks"
+              |
+            4 |   devices = ["disks", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                   +
+
+            error[E0407]: "kvm" is not a path below /dev
+             --> a.nos:4:22
+              |
+            4 |   devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                      ^^^^^
+              |
+              = note: in service web
+            help: write "/dev/kvm"
+              |
+            4 |   devices = ["disk", "/dev/kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                       +++++
+
+            error[E0407]: "/dev/video[0-9]" is not a device
+             --> a.nos:4:29
+              |
+            4 |   devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                             ^^^^^^^^^^^^^^^^^
+              |
+              = note: in service web
+              = help: of patterns only `*` is known, which stands for any characters: "/dev/video*"
+
+            error[E0407]: "/dev/*" does not name a device
+             --> a.nos:4:48
+              |
+            4 |   devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                                                ^^^^^^^^
+              |
+              = note: in service web
+              = help: name it as it is called below /dev, such as "/dev/net/tun"
+
+            error[E0407]: "/srv/x" is not a path below /dev
+             --> a.nos:4:58
+              |
+            4 |   devices = ["disk", "kvm", "/dev/video[0-9]", "/dev/*", "/srv/x"]
+              |                                                          ^^^^^^^^
+              |
+              = note: in service web
+              = help: name a device as it is called there, such as "/dev/net/tun"
+        "#]],
+    );
+    wrong(
+        &service(r#"terminal = "ttyS0""#),
+        expect![[r#"
+            error[E0407]: "ttyS0" is not a path below /dev
+             --> a.nos:4:14
+              |
+            4 |   terminal = "ttyS0"
+              |              ^^^^^^^
+              |
+              = note: in service web
+            help: write "/dev/ttyS0"
+              |
+            4 |   terminal = "/dev/ttyS0"
+              |               +++++
+        "#]],
+    );
+    wrong(
+        &service(r#"terminal = "/dev/tty*""#),
+        expect![[r#"
+            error[E0407]: "/dev/tty*" is not a terminal
+             --> a.nos:4:14
+              |
+            4 |   terminal = "/dev/tty*"
+              |              ^^^^^^^^^^^
+              |
+              = note: in service web
+              = help: name one: "/dev/ttyS0" is the first serial line, "/dev/tty1" screen and keyboard
         "#]],
     );
     wrong(

@@ -122,7 +122,7 @@ fn values_fit_what_the_schema_takes() {
     check(
         "service s {\n  files = { \"/a\" = $0 }\n}\n",
         expect![[r#"
-            fetch file folder text
+            fetch file folder nos text
             if not"#]],
     );
     check(
@@ -161,7 +161,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             name port
             areas false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc pull qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(
@@ -176,7 +176,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             title
             a false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none oci on-failure pc pull qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(

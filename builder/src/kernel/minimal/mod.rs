@@ -57,7 +57,9 @@ impl Configuration {
         let mut wanted =
             Self::of_platform(platform, has_network, system.disk.state_bytes.is_some());
         for service in &system.services {
-            for set in sets::of_capabilities(&service.capabilities) {
+            for set in sets::of_capabilities(&service.capabilities)
+                .chain(sets::of_devices(&service.devices))
+            {
                 wanted.add(set);
             }
         }

@@ -25,6 +25,19 @@ const CAPABILITIES: [(&str, &str); 2] = [
     ("CAP_NET_ADMIN", "CONFIG_PACKET=y\nCONFIG_TUN=y\n"),
 ];
 
+/// What a device of a service needs.
+const DEVICES: [(&str, &str); 3] = [
+    (
+        "/dev/net/tun",
+        "CONFIG_NETDEVICES=y\nCONFIG_NET_CORE=y\nCONFIG_TUN=y\n",
+    ),
+    ("/dev/fuse", "CONFIG_FUSE_FS=y\n"),
+    (
+        "/dev/kvm",
+        "CONFIG_VIRTUALIZATION=y\nCONFIG_KVM=y\nCONFIG_KVM_INTEL=y\nCONFIG_KVM_AMD=y\n",
+    ),
+];
+
 /// The sets of a platform; later ones overrule earlier ones.
 pub(super) fn of(platform: Platform, has_network: bool, has_state: bool) -> Vec<&'static str> {
     let (own, network): (&[&'static str], &str) = match platform {
@@ -52,6 +65,15 @@ pub(super) fn of_capabilities(capabilities: &[String]) -> impl Iterator<Item = &
     CAPABILITIES
         .iter()
         .filter(move |(name, _)| has(name))
+        .map(|(_, set)| *set)
+}
+
+/// The sets of a service's devices.
+pub(super) fn of_devices(devices: &[String]) -> impl Iterator<Item = &'static str> {
+    let has = |path: &str| devices.iter().any(|device| device == path);
+    DEVICES
+        .iter()
+        .filter(move |(path, _)| has(path))
         .map(|(_, set)| *set)
 }
 
@@ -88,5 +110,6 @@ mod tests {
         }
         assert!(!has(of(Platform::Microvm, true, true), "CONFIG_PCI"));
         assert_eq!(of_capabilities(&["CAP_NET_RAW".into()]).count(), 1);
+        assert_eq!(of_devices(&["/dev/net/tun".into()]).count(), 1);
     }
 }
