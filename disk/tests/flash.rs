@@ -198,6 +198,38 @@ fn the_state_partition_takes_the_rest_where_that_is_wanted() {
 }
 
 #[test]
+fn each_device_has_guids_of_its_own() {
+    let image = with_state(512, SIZE);
+    let guids = |from_the_image: bool, identity: &str| {
+        let fit = Fit {
+            identity: identity.into(),
+            ..Fit::default()
+        };
+        let mut device = MemoryDevice::from_bytes(noise(3, 32 << 20), 512);
+        match from_the_image {
+            true => from_image(&image, &mut device, &fit).unwrap(),
+            false => from_system(&web(), &mut device, &fit, true).unwrap(),
+        };
+        everything_is_clean(&mut device);
+        let disk = Disk::open(&mut device).unwrap();
+        let entries = disk.table().entries.iter().flatten();
+        let mut guids: Vec<_> = entries.map(|e| (e.label(), e.unique_guid)).collect();
+        guids.push(("disk".into(), disk.table().disk_guid));
+        guids
+    };
+    for from_the_image in [false, true] {
+        let one = guids(from_the_image, "Stick 1");
+        assert_eq!(one, guids(from_the_image, "Stick 1"));
+        let two = guids(from_the_image, "Stick 2");
+        let is_image = |label: &str| !["EFI system", "state", "disk"].contains(&label);
+        assert_eq!(one.len(), 4);
+        for ((label, a), (_, b)) in one.iter().zip(&two) {
+            assert_eq!(a == b, is_image(label), "{label}");
+        }
+    }
+}
+
+#[test]
 fn a_state_that_is_kept_survives_byte_for_byte() {
     for sector_size in [512, 4096] {
         for from_the_image in [false, true] {

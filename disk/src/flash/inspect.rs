@@ -112,6 +112,16 @@ impl Machine {
         }
     }
 
+    /// Paths of all disks of the machine that hardware stands behind and that hold something, by
+    /// name.
+    pub fn disks(&self) -> Vec<PathBuf> {
+        let disks = entries(&self.sys.join("block")).into_iter();
+        disks
+            .filter(|folder| folder.join("device").exists() && size(folder) > 0)
+            .map(|folder| Path::new("/dev").join(file_name(&folder).replace('!', "/")))
+            .collect()
+    }
+
     /// Finds out what the block device at `path` is and what it is used for. Reads a few sectors
     /// of it where that is allowed, to say what is on it.
     ///

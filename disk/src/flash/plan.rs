@@ -11,6 +11,7 @@ use crate::{BlockDevice, Error, GenerationSource, NewDisk, OpenImage, Shortage, 
 use nos_formats::ext4;
 use nos_formats::gpt::{self, Entry, Geometry, Guid, Table};
 use nos_manifest::Image;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -34,6 +35,9 @@ pub struct Fit {
     pub spare_bytes: u64,
     /// The state partition that stays; it is never written.
     pub kept: Option<KeptState>,
+    /// What tells the device from all others (model, serial number); empty: nothing. Two devices
+    /// with one content then have GUIDs of their own, and can be told apart in one machine.
+    pub identity: String,
 }
 
 /// What a disk is to hold, piece by piece.
@@ -410,7 +414,31 @@ impl Room {
             },
             None => error.into(),
         })?;
+        if !fit.identity.is_empty() {
+            self.individualize(fit);
+        }
         Ok(self.table)
+    }
+}
+
+impl Room {
+    /// Gives the disk, the ESP and a state partition that is not kept GUIDs that no other device
+    /// has. Those of images say what is in them.
+    fn individualize(&mut self, fit: &Fit) {
+        let own = |old: Guid| {
+            let seed = Sha256::new_with_prefix(old.0).chain_update(fit.identity.as_bytes());
+            Identity::new(seed.finalize().into()).guid("device")
+        };
+        self.table.disk_guid = own(self.table.disk_guid);
+        let mut types = vec![guid(gpt::ESP_TYPE_GUID)];
+        if fit.kept.is_none() {
+            types.push(guid(nos_manifest::STATE_TYPE_GUID));
+        }
+        for entry in self.table.entries.iter_mut().flatten() {
+            if types.contains(&entry.type_guid) {
+                entry.unique_guid = own(entry.unique_guid);
+            }
+        }
     }
 }
 

@@ -48,6 +48,14 @@ struct Written<'a> {
     pace: &'a Pace,
 }
 
+/// What tells a device from others; empty where it has no serial number.
+fn identity(device: &Device) -> String {
+    match device.serial.as_str() {
+        "" => String::new(),
+        serial => format!("{}\n{serial}", device.model),
+    }
+}
+
 pub(crate) fn run(context: &Context, args: &FlashArgs) -> Outcome {
     match &args.device {
         Some(device) => to_device(context, args, device),
@@ -86,6 +94,7 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
         state: args.state.unwrap_or_default(),
         spare_bytes: source.spare_bytes(),
         kept,
+        identity: device.as_ref().map_or_else(String::new, identity),
     };
     source.with_plan(path, geometry, &fit, |plan| {
         ask::confirm(context, args, path, device.as_ref(), &source, plan, &fit)?;
