@@ -103,6 +103,8 @@ pub(crate) enum Verb {
     Rollback(DiskArgs),
     /// Check every byte and structure of a disk
     Verify(VerifyArgs),
+    /// Look after the disks of a machine that no longer boots
+    Rescue(RescueArgs),
     /// Drop old generations of a disk
     Gc(GcArgs),
     /// Drop one generation of a disk
@@ -389,6 +391,12 @@ pub(crate) struct RunArgs {
     /// Go on when the machine restarts itself, and give it a watchdog; always so for a trial
     #[arg(long)]
     pub(crate) restart: bool,
+    /// Attach a further disk; the machine boots from the first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) with: Vec<PathBuf>,
+    /// Attach the disk that is booted as a USB stick
+    #[arg(long, conflicts_with = "direct")]
+    pub(crate) usb: bool,
     /// Keep the firmware's variables in FILE; made where missing
     #[arg(long, value_name = "FILE")]
     pub(crate) variables: Option<PathBuf>,
@@ -477,6 +485,13 @@ pub(crate) struct DiskArgs {
     /// Disk image or block device
     #[arg(value_name = "DISK")]
     pub(crate) disk: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RescueArgs {
+    /// Disk images or block devices; all disks of the machine when none is named
+    #[arg(value_name = "DISK")]
+    pub(crate) disks: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) search_path: Vec<PathBuf>,
     /// Folder for what can be made again at any time.
     pub(crate) cache: Option<PathBuf>,
+    /// This program's own file.
+    program: Option<PathBuf>,
     /// Text of cargo's configuration for this user.
     cargo: Option<String>,
     store: Option<PathBuf>,
@@ -72,6 +74,7 @@ impl Context {
                 .unwrap_or_else(seconds_since_1970),
             search_path: set("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect()),
             cache,
+            program: std::env::current_exe().ok(),
             cargo: cargo_configuration(),
             store,
         }
@@ -96,6 +99,7 @@ impl Context {
         Options {
             offline: self.offline,
             cargo: self.cargo.as_deref(),
+            program: self.program.as_deref(),
             ..Options::default()
         }
     }

@@ -146,6 +146,7 @@ const WORDS: &[Words] = &[
             "nos run",
             "nos run examples/web --port 8080:80",
             "nos run --disk disk.img",
+            "nos run examples/rescue --usb --with disk.img",
         ],
     },
     Words {
@@ -201,6 +202,14 @@ const WORDS: &[Words] = &[
             "nos verify /dev/sda --repair",
             "nos verify disk.img --repair --from web.nos",
         ],
+    },
+    Words {
+        verb: "rescue",
+        about: "Shows the disks of this machine with their generations, verdicts and reasons, offers \
+                what can be done about them, and takes it line by line: a number of the menu, or a \
+                command of nos. Nothing is written that was not asked for. On a stick of \
+                examples/rescue it is what appears on the screen and on the serial line.",
+        examples: &["nos rescue", "nos rescue disk.img", "nos rescue --json"],
     },
     Words {
         verb: "gc",

@@ -42,25 +42,30 @@ fn main() -> ExitCode {
         // A shell that no longer listens is no reason to complain.
         Ok(true) | Err(_) => return ExitCode::SUCCESS,
     }
+    ExitCode::from(act(words))
+}
+
+/// Does what a command line says; gives the exit code.
+fn act(words: Vec<OsString>) -> u8 {
     let matches = help::command().try_get_matches_from(words);
     let cli = match matches.and_then(|mut matches| args::Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // Help goes to standard output with exit code 0, usage errors to standard error.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return if error.use_stderr() { 2 } else { 0 };
         }
     };
     let context = Context::from_environment(cli.global);
     let outcome = verbs::run(&context, cli.verb);
     context.shell.clear();
     match outcome {
-        Ok(()) | Err(Failure::BrokenPipe) => ExitCode::SUCCESS,
+        Ok(()) | Err(Failure::BrokenPipe) => 0,
         Err(failure) => {
             if let Some(message) = failure.message() {
                 context.shell.failure(message);
             }
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }

@@ -142,6 +142,15 @@ impl Shell {
         self.line(text.trim_end_matches('\n'));
     }
 
+    /// Asks for a line, which is typed behind the text.
+    pub(crate) fn prompt(&self, text: &str) {
+        let mut state = self.lock();
+        self.erase(&mut state);
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{text}");
+        let _ = err.flush();
+    }
+
     /// Shows how far a long piece of work has come; on a terminal only.
     pub(crate) fn progress(&self, what: &str, done: u64, total: Option<u64>) {
         let mut state = self.lock();

@@ -65,6 +65,9 @@ pub(crate) fn arguments(
         }
     }
 
+    if config.disks.iter().any(|disk| disk.usb) {
+        args.pair("-device", "qemu-xhci,id=usb");
+    }
     for (index, disk) in config.disks.iter().enumerate() {
         let on = |value: bool| if value { "on" } else { "off" };
         let prefix = format!(
@@ -83,7 +86,11 @@ pub(crate) fn arguments(
             "drive=disk{index},logical_block_size={sector},physical_block_size={}{boot_index}",
             sector.max(4096)
         );
-        args.pair("-device", &format!("{},{options}", device("virtio-blk")));
+        let kind = match disk.usb {
+            true => "usb-storage,bus=usb.0,removable=on".to_string(),
+            false => device("virtio-blk"),
+        };
+        args.pair("-device", &format!("{kind},{options}"));
     }
 
     let forwards = config.forwards.iter();

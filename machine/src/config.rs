@@ -16,6 +16,8 @@ pub struct Config {
     pub forwards: Vec<Forward>,
     /// Where the guest's first serial port goes.
     pub console: ConsoleTo,
+    /// Whether [`crate::Vm::take_input`] gives a pipe to that port, where its output goes into memory.
+    pub input: bool,
     /// How the guest starts.
     pub boot: Boot,
     /// How its instructions are run.
@@ -41,6 +43,7 @@ impl Config {
             disks: Vec::new(),
             forwards: Vec::new(),
             console: ConsoleTo::Pipe,
+            input: false,
             boot: Boot::Uefi { variables: None },
             accel: Accel::Auto,
             on_reset: OnReset::End,
@@ -62,6 +65,8 @@ pub struct Disk {
     pub snapshot: bool,
     /// Logical sector size in bytes: 512 or 4096.
     pub sector_bytes: u32,
+    /// Whether it is a USB stick, and not a virtio disk.
+    pub usb: bool,
 }
 
 impl Disk {
@@ -72,6 +77,7 @@ impl Disk {
             read_only: false,
             snapshot: false,
             sector_bytes: 512,
+            usb: false,
         }
     }
 

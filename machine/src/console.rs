@@ -142,6 +142,41 @@ impl Console {
         }
     }
 
+    /// The text from the beginning as it comes: whole lines at once, and the beginning of a line when
+    /// no more has come for `patience`, as behind a prompt. Ends when the console closes.
+    pub fn pieces(&self, patience: Duration) -> impl Iterator<Item = String> + use<> {
+        let console = self.clone();
+        let mut position = 0;
+        std::iter::from_fn(move || {
+            let mut state = console.lock();
+            let mut is_over = false;
+            loop {
+                position = position.max(state.dropped);
+                let text = state.from(position);
+                let length = text.len();
+                let whole = text.iter().rposition(|&b| b == b'\n').map(|end| end + 1);
+                let rest = (is_over || state.closed).then_some(length);
+                if let Some(end) = rest.or(whole).filter(|end| *end > 0) {
+                    let piece = readable(text.get(..end).unwrap_or_default());
+                    position += end;
+                    return Some(piece);
+                }
+                if state.closed {
+                    return None;
+                }
+                if length == 0 {
+                    let waited = console.0.changed.wait(state);
+                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                } else {
+                    let waited = console.0.changed.wait_timeout(state, patience);
+                    let (now, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                    is_over = timeout.timed_out() && now.from(position).len() == length;
+                    state = now;
+                }
+            }
+        })
+    }
+
     /// The lines from the beginning, each as soon as it is whole; ends when the console closes.
     pub fn lines(&self) -> impl Iterator<Item = String> + use<> {
         let console = self.clone();
@@ -252,6 +287,19 @@ mod tests {
         let mut copied = String::new();
         file.read_to_string(&mut copied).unwrap();
         assert_eq!(copied, "a\nb\nc");
+    }
+
+    #[test]
+    fn a_prompt_is_given_although_its_line_goes_on() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let console = Console::read_from(reader, None);
+        let mut pieces = console.pieces(Duration::from_millis(10));
+        writer.write_all(b"one\r\n> ").unwrap();
+        let said: String = pieces.by_ref().take(2).collect();
+        assert_eq!(said, "one\n> ");
+        writer.write_all(b"two").unwrap();
+        drop(writer);
+        assert_eq!(pieces.collect::<String>(), "two");
     }
 
     #[test]

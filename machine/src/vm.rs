@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Most time for QEMU to open its monitor. It does so before the guest runs.
@@ -84,7 +84,11 @@ impl Vm {
             _ => None,
         };
         let (stdin, stdout) = if to_memory {
-            (Stdio::null(), Stdio::piped())
+            let stdin = match config.input {
+                true => Stdio::piped(),
+                false => Stdio::null(),
+            };
+            (stdin, Stdio::piped())
         } else {
             (Stdio::inherit(), Stdio::inherit())
         };
@@ -222,6 +226,11 @@ impl Vm {
     /// The guest's console; empty with [`ConsoleTo::Stdio`].
     pub fn console(&self) -> &Console {
         &self.console
+    }
+
+    /// A pipe to the guest's first serial port, once, with [`Config::input`].
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// How the guest's instructions are run, and why not faster.

@@ -250,34 +250,35 @@ pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     };
     let shell = &context.shell;
     shell.result(&listing, |listing| {
-        let mut rows = vec![
-            [
-                "",
-                "N",
-                "INSTALLED",
-                "KERNEL",
-                "NEW",
-                "SIZE",
-                "VERDICT",
-                "LABEL",
-            ]
-            .map(String::from),
-        ];
-        for generation in &listing.generations {
-            rows.push(row(generation));
-        }
-        let mut text = shell.headed(&table(&rows));
-        for generation in &listing.generations {
-            let reason = generation.verdict.as_ref().and_then(|v| v.reason.as_ref());
-            if let Some(reason) = reason {
-                let line = format!("generation {} failed: {reason}", generation.number);
-                text.push_str(&printable(&line));
-                text.push('\n');
-            }
-        }
-        text
+        generation_table(shell, &listing.generations)
     })?;
     Ok(())
+}
+
+/// Generations as a person reads them: one a line, then why any has failed.
+pub(crate) fn generation_table(shell: &Shell, generations: &[GenerationInfo]) -> String {
+    let head = [
+        "",
+        "N",
+        "INSTALLED",
+        "KERNEL",
+        "NEW",
+        "SIZE",
+        "VERDICT",
+        "LABEL",
+    ];
+    let mut rows = vec![head.map(String::from)];
+    rows.extend(generations.iter().map(row));
+    let mut text = shell.headed(&table(&rows));
+    for generation in generations {
+        let reason = generation.verdict.as_ref().and_then(|v| v.reason.as_ref());
+        if let Some(reason) = reason {
+            let line = format!("generation {} failed: {reason}", generation.number);
+            text.push_str(&printable(&line));
+            text.push('\n');
+        }
+    }
+    text
 }
 
 /// A generation in the columns of the listing.

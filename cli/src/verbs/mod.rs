@@ -16,6 +16,7 @@ mod man;
 mod plan;
 mod prove;
 mod record;
+mod rescue;
 mod run;
 mod store;
 mod system;
@@ -47,6 +48,7 @@ pub(crate) fn run(context: &Context, verb: Verb) -> Outcome {
         Verb::Switch(args) => disk::switch(context, &args),
         Verb::Rollback(args) => disk::rollback(context, &args),
         Verb::Verify(args) => disk::verify(context, &args),
+        Verb::Rescue(args) => rescue::run(context, &args),
         Verb::Gc(args) => disk::gc(context, &args),
         Verb::Remove(args) => disk::remove(context, &args),
         Verb::Pin(args) => disk::pin(context, &args),

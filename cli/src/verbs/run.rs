@@ -16,10 +16,12 @@ use nos_machine::{
 };
 use nos_manifest::Protocol;
 use nos_store::Store;
+use rustix::process::getpgrp;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +40,12 @@ const POWER_OFF_LIMIT: Duration = Duration::from_secs(20);
 /// Words that a kernel started without firmware gets besides its own: such a machine has no power
 /// switch, and ends when it is reset.
 const DIRECT_WORDS: &str = "reboot=t nos.off=reset";
+
+/// The guest's serial line that this console is.
+const SERIAL_LINE: &str = "/dev/ttyS0";
+
+/// How long the guest is silent behind the beginning of a line before that is shown.
+const PROMPT: Duration = Duration::from_millis(30);
 
 /// How long until the power button is pressed once more.
 const PRESS_AGAIN: Duration = Duration::from_secs(1);
@@ -106,7 +114,11 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     let mut config = Config::new(std::env::temp_dir());
     config.memory_bytes = args.memory.unwrap_or(vm.memory_bytes);
     config.cpus = args.cpus.unwrap_or(vm.cpus);
+    vm_disk.usb = args.usb;
     config.disks = vec![vm_disk];
+    config.disks.extend(args.with.iter().map(MachineDisk::new));
+    let has_terminal = |s: &nos_manifest::Service| s.terminal.as_deref() == Some(SERIAL_LINE);
+    config.input = built.system.manifest.services.iter().any(has_terminal);
     config.forwards = forwards(&built.system, &args.port);
     config.accel = match args.accel {
         Accel::Auto => nos_machine::Accel::Auto,
@@ -134,6 +146,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     )?;
     let gone = Arc::new(AtomicBool::new(false));
     let console = show_console(&machine, context.shell.json(), &gone);
+    let typing = machine.take_input().and_then(Typing::begin);
     // One Ctrl-C may end the reader as well, and must not count twice.
     let asked = || {
         signals
@@ -142,6 +155,7 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Outcome {
     };
     let ended = wait(context, &mut machine, !args.direct, asked)?;
     let _ = console.join();
+    drop(typing);
     finish(context, &ended, &machine, args.direct)
 }
 
@@ -162,22 +176,71 @@ fn direct_boot(store: &Store, system: &BuiltSystem) -> Result<Boot, Failure> {
     })
 }
 
-/// Copies the guest's console, which is data, to standard output; beside JSON it is talk. The
-/// guest gets no input: there is nothing in it that would read it. Sets `gone` where nobody reads
-/// what it says any more.
+/// What is typed goes to the guest, which echoes it.
+struct Typing {
+    /// How the terminal was, where it is one.
+    before: Option<Termios>,
+}
+
+impl Typing {
+    /// Copies standard input to the guest in a thread of its own, which nobody waits for; not where
+    /// another program has the terminal.
+    fn begin(mut to: impl Write + Send + 'static) -> Option<Self> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok();
+        if let Some(before) = &before {
+            if tcgetpgrp(&stdin).ok() != Some(getpgrp()) {
+                return None;
+            }
+            let mut silent = before.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            let _ = tcsetattr(&stdin, OptionalActions::Now, &silent);
+        }
+        std::thread::spawn(move || {
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let read = std::io::stdin().lock().read_until(b'\n', &mut line);
+                if !read.is_ok_and(|n| n > 0) || to.write_all(&line).is_err() {
+                    return;
+                }
+            }
+        });
+        Some(Self { before })
+    }
+}
+
+impl Drop for Typing {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
+        }
+    }
+}
+
+/// Copies the guest's console, which is data, to standard output; beside JSON it is talk. Sets `gone`
+/// where nobody reads what it says any more.
 fn show_console(machine: &Vm, json: bool, gone: &Arc<AtomicBool>) -> JoinHandle<()> {
-    let lines = machine.console().lines();
+    let pieces = machine.console().pieces(PROMPT);
     let gone = Arc::clone(gone);
     std::thread::spawn(move || {
-        for line in lines {
-            let written = match json {
-                true => writeln!(std::io::stderr(), "{line}"),
-                false => writeln!(std::io::stdout(), "{line}"),
-            };
-            if written.is_err() {
+        let say = |piece: &str| match json {
+            true => std::io::stderr().write_all(piece.as_bytes()),
+            false => {
+                let mut out = std::io::stdout().lock();
+                out.write_all(piece.as_bytes()).and_then(|()| out.flush())
+            }
+        };
+        let mut is_open = false;
+        for piece in pieces {
+            is_open = !piece.ends_with('\n');
+            if say(&piece).is_err() {
                 gone.store(true, Ordering::Relaxed);
                 return;
             }
+        }
+        if is_open {
+            let _ = say("\n");
         }
     })
 }

@@ -5,11 +5,11 @@ use super::http::{self, Answer};
 use super::program::{Nos, at};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -79,6 +79,7 @@ impl Machine {
         let nos = Nos::new(arguments);
         let scratch = nos.scratch();
         let (mut command, folder) = nos.into_command();
+        command.stdin(Stdio::piped());
         let mut child = command.process_group(0).spawn().unwrap();
         let console = Console::read(child.stderr.take().unwrap());
         let stdout = BufReader::new(child.stdout.take().unwrap());
@@ -119,6 +120,12 @@ impl Machine {
     /// Waits until the console says `wanted`.
     pub(crate) fn wait_for(&self, wanted: &str) {
         self.console.wait_for(wanted, BOOT_LIMIT);
+    }
+
+    /// Types on the guest's console.
+    pub(crate) fn types(&mut self, text: &str) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
     }
 
     /// What was said up to now.

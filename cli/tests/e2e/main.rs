@@ -27,6 +27,7 @@ mod making;
 mod minimal;
 mod offline;
 mod reproducible;
+mod rescue;
 mod shop;
 mod state;
 mod traced;

@@ -3,8 +3,9 @@
 use crate::said::{disk_of, run, skip};
 use nos_disk::{BlockDevice, MemoryDevice};
 use nos_formats::fat::Volume;
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Bytes of a table with its header: 32 sectors of entries and one.
 const TABLE: usize = 33 * 512;
@@ -150,4 +151,61 @@ fn a_disk_is_rolled_back_from_another_system_as_a_block_device() {
         1,
         "what the device was told is in the file"
     );
+}
+
+/// Types lines on `nos rescue`; gives all that it says.
+fn types(at: &Path, disks: &[&str], lines: &str) -> crate::said::Said {
+    let mut child = crate::said::nos(at)
+        .arg("rescue")
+        .args(disks)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(lines.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn a_person_is_led_back_line_by_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("disk.img"), disk_of(&["one", "two"]).bytes()).unwrap();
+    std::fs::write(at.join("other.img"), [0; 4096]).unwrap();
+    let both = ["disk.img", "other.img"];
+    let listed = run(at, &["rescue", "disk.img", "other.img", "--json"]);
+    let found = listed.expect(0, &[]).json();
+    assert_eq!(found[1]["generations"].as_array().unwrap().len(), 2);
+    assert!(
+        found[0]["trouble"]
+            .as_str()
+            .unwrap()
+            .starts_with("other.img: ")
+    );
+
+    let said = types(at, &both, "help\nswitch disk.img 7\n1\n");
+    said.expect(
+        0,
+        &[
+            "1  roll disk.img back to generation 1",
+            "rollback DISK",
+            "error: disk.img: generation 7 is not on this disk",
+            "disk.img boots generation 1 next",
+            "1  boot generation 2 of disk.img",
+            "  5  quit",
+        ],
+    );
+    assert_eq!(boots(at, "disk.img"), 1);
+    // Nobody here may end the machine that runs this.
+    types(at, &both, "off\nquit\nnos switch disk.img 2\n")
+        .expect(0, &["error: this program does not own the machine"]);
+    assert_eq!(boots(at, "disk.img"), 1);
+    types(at, &both, "nos switch disk.img 2\nrescue\n\n").expect(
+        0,
+        &["disk.img boots generation 2 next", "`nos rescue` already"],
+    );
+    assert_eq!(boots(at, "disk.img"), 2);
 }
