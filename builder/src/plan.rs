@@ -9,7 +9,7 @@ mod builds;
 pub use builds::{build_group, wanted_commits};
 
 use crate::kernel::Feature;
-use crate::kernel::minimal::{self, Configuration};
+use crate::kernel::minimal::{self, Configuration, Deciding};
 use crate::make::tools as make_tools;
 use crate::work::{Compose, Origin, SystemParts, User, Work};
 use nos_manifest::SystemManifest;
@@ -278,16 +278,19 @@ pub fn plan_with(system: &System, lock: &Lock, init_from_source: bool) -> Result
         built: BTreeMap::new(),
     };
     let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
-    let kernel = planner.kernel(&system.kernel, system)?;
+    let users = users(system);
+    let (mut roots, mut images) = (Vec::new(), Vec::new());
+    for (name, image) in &system.images {
+        let root = planner.root(system, name, image, &users)?;
+        roots.push((name.as_str(), root));
+        let work = Work::Image { name: name.clone() };
+        images.push(planner.plan.push(format!("image {name}"), vec![root], work));
+    }
+    let kernel = planner.kernel(&system.kernel, system, &roots)?;
     let init = planner.init(init_from_source)?;
     let initrd = planner
         .plan
         .push("initrd".into(), vec![kernel, init], Work::Initrd);
-    let users = users(system);
-    let mut images = Vec::new();
-    for (name, image) in &system.images {
-        images.push(planner.image(system, name, image, &users)?);
-    }
     let mut inputs = vec![boot, kernel, initrd];
     inputs.extend(&images);
     let parts = SystemParts {
@@ -349,7 +352,12 @@ impl Planner<'_> {
         Ok(self.unpack(&name, pin))
     }
 
-    fn kernel(&mut self, kernel: &Kernel, system: &System) -> Result<ActionId, PlanError> {
+    fn kernel(
+        &mut self,
+        kernel: &Kernel,
+        system: &System,
+        roots: &[(&str, ActionId)],
+    ) -> Result<ActionId, PlanError> {
         match kernel {
             Kernel::Stock {
                 package, modules, ..
@@ -360,8 +368,15 @@ impl Planner<'_> {
                 options,
                 ..
             } => {
-                let base = Configuration::of(*platform, system);
-                self.minimal_kernel(*platform, source, &base, options)
+                let deciding = Deciding {
+                    configuration: Configuration::of(*platform, system),
+                    capabilities: roots
+                        .iter()
+                        .map(|(image, _)| minimal::capabilities(system, image))
+                        .collect(),
+                    options: options.clone(),
+                };
+                self.minimal_kernel(*platform, source, deciding, roots)
             }
         }
     }
@@ -396,30 +411,43 @@ impl Planner<'_> {
         &mut self,
         platform: Platform,
         source: &str,
-        base: &Configuration,
-        options: &BTreeMap<String, String>,
+        deciding: Deciding,
+        roots: &[(&str, ActionId)],
     ) -> Result<ActionId, PlanError> {
         let tools = self.tools(KERNEL_TOOLS_GROUP, &kernel_tools())?;
         let source = self.unpack_group_only(&kernel_group(source), source)?;
-        let make = |wanted: &Configuration, has_base| {
-            Work::Make(Box::new(minimal::recipe(wanted, has_base)))
-        };
-        let label = format!("kernel for {}", platform.name());
-        let mut made = self
-            .plan
-            .push(label, vec![tools, source], make(base, false));
-        if !options.is_empty() {
-            let inputs = vec![tools, source, made];
-            let label = "kernel with options".to_string();
-            made = self
-                .plan
-                .push(label, inputs, make(&base.with(options), true));
+        let mut calls = Vec::new();
+        for (image, root) in roots {
+            let label = format!("calls of {image}");
+            calls.push(self.plan.push(label, vec![*root], Work::Calls));
         }
-        let off = options.iter().filter(|(_, value)| *value == "n");
+        let off = deciding.options.iter().filter(|(_, value)| *value == "n");
         let work = Work::MinimalKernel {
             off: off.map(|(name, _)| name.clone()).collect(),
             direct: platform.is_direct(),
         };
+        let mut make = |deciding: Deciding, label: String, base: Option<ActionId>| {
+            let options = Work::Options(Box::new(deciding));
+            let options = self
+                .plan
+                .push(format!("options of {label}"), calls.clone(), options);
+            let mut inputs = vec![tools, source, options];
+            inputs.extend(base);
+            let recipe = minimal::recipe(base.is_some());
+            self.plan.push(label, inputs, Work::Make(Box::new(recipe)))
+        };
+        let without = Deciding {
+            options: BTreeMap::new(),
+            ..deciding.clone()
+        };
+        let mut made = make(without, format!("kernel for {}", platform.name()), None);
+        if !deciding.options.is_empty() {
+            made = make(
+                deciding,
+                "kernel with the spec's options".into(),
+                Some(made),
+            );
+        }
         Ok(self.plan.push("kernel".into(), vec![made], work))
     }
 
@@ -445,7 +473,8 @@ impl Planner<'_> {
         self.plan.push(label, vec![source], Work::Oci { name })
     }
 
-    fn image(
+    /// The root of an image.
+    fn root(
         &mut self,
         system: &System,
         name: &str,
@@ -529,14 +558,8 @@ impl Planner<'_> {
                 .collect(),
         };
         let label = format!("compose {name}");
-        let root = self
-            .plan
-            .push(label, inputs, Work::Compose(Box::new(compose)));
-        Ok(self.plan.push(
-            format!("image {name}"),
-            vec![root],
-            Work::Image { name: name.into() },
-        ))
+        let work = Work::Compose(Box::new(compose));
+        Ok(self.plan.push(label, inputs, work))
     }
 }
 

@@ -6,6 +6,7 @@ use crate::debian;
 use crate::error::BuildError;
 use crate::init;
 use crate::kernel::Feature;
+use crate::kernel::minimal::{self, Deciding};
 use crate::make::{self, Recipe};
 use crate::realise::Builder;
 use crate::schedule::Cost;
@@ -18,7 +19,12 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 5;
+const WORK_VERSION: u32 = 6;
+
+/// The same for [`Work::Make`], whose results take minutes and are made by other programs than this
+/// one: raised when a sandbox shows its command something else, or when what it leaves is taken
+/// otherwise.
+const MAKE_VERSION: u32 = 4;
 
 /// A unit of building.
 #[derive(Debug, Clone)]
@@ -51,6 +57,12 @@ pub enum Work {
         /// Whether it boots on machines without firmware.
         direct: bool,
     },
+    /// What the programs of an image call. Input: its composed root. Output `file`, a
+    /// [`minimal::Calls`] as JSON.
+    Calls,
+    /// The configuration of a host's own kernel. Inputs: the [`Work::Calls`] of its images. Output
+    /// `file`, as Kconfig reads it.
+    Options(Box<Deciding>),
     /// The `init` that travels with this program. No inputs. Output `file`.
     ShippedInit {
         /// Its digest.
@@ -224,6 +236,11 @@ impl Work {
             Work::MinimalKernel { off, direct } => KeyBuilder::new("nos.minimal-kernel")
                 .list("off", off)
                 .number("direct", u64::from(*direct)),
+            // The table is what is looked for.
+            Work::Calls => KeyBuilder::new("nos.calls").text("table", &minimal::Calls::table()),
+            Work::Options(deciding) => KeyBuilder::new("nos.kernel-options")
+                .text("table", &minimal::Calls::table())
+                .bytes("deciding", &serde_json::to_vec(deciding)?),
             Work::ShippedInit { sha256 } => {
                 KeyBuilder::new("nos.shipped-init").digest("sha256", sha256)
             }
@@ -278,7 +295,11 @@ impl Work {
                 .number("manifest", u64::from(MANIFEST_VERSION))
                 .bytes("parts", &serde_json::to_vec(parts)?),
         };
-        key = key.number("version", u64::from(WORK_VERSION));
+        let version = match self {
+            Work::Make(_) => MAKE_VERSION,
+            _ => WORK_VERSION,
+        };
+        key = key.number("version", u64::from(version));
         for input in inputs {
             key = key.number("outputs", input.outputs.len() as u64);
             for (name, output) in &input.outputs {
@@ -312,6 +333,8 @@ impl Work {
             | Work::CargoPart { .. }
             | Work::Tools { .. }
             | Work::MinimalKernel { .. }
+            | Work::Calls
+            | Work::Options(_)
             | Work::Compose(_)
             | Work::System(_) => 32,
             Work::Kernel { .. } => 128,
@@ -346,12 +369,12 @@ impl Work {
             Work::Kernel { features, modules } => {
                 crate::boot::kernel(builder, features, modules, inputs)
             }
-            Work::MinimalKernel { off, direct } => {
-                crate::kernel::minimal::take(builder, off, *direct, inputs)
-            }
             Work::ShippedInit { sha256 } => init::take_shipped(builder, sha256),
             Work::InitSource => init::source(builder),
             Work::MadeInit { expected } => init::take_made(builder, expected.as_ref(), inputs),
+            Work::MinimalKernel { off, direct } => minimal::take(builder, off, *direct, inputs),
+            Work::Calls => minimal::calls(builder, inputs),
+            Work::Options(deciding) => minimal::options(builder, deciding, inputs),
             Work::Initrd => crate::boot::initrd(builder, inputs),
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
             Work::Fetch(wanted) => crate::fetch::fetch(builder, wanted),

@@ -124,7 +124,7 @@ pub(crate) enum Verb {
     Hardware(HardwareArgs),
     /// Show where the bytes of a system are
     Tree(TreeArgs),
-    /// Say why a file or a package is in a system
+    /// Say why a file, a package or a kernel option is in a system
     Why(WhyArgs),
     /// Show what differs between two systems
     Diff(DiffArgs),
@@ -171,7 +171,7 @@ pub(crate) struct WhyArgs {
     /// Spec file, FILE#HOST, or a folder with one spec
     #[arg(value_name = "SPEC")]
     pub(crate) spec: String,
-    /// Absolute path in an image, a package, or a kernel module
+    /// Absolute path in an image, a package, a kernel module, or CONFIG_…
     #[arg(value_name = "WHAT")]
     pub(crate) what: String,
 }

@@ -327,11 +327,13 @@ const WORDS: &[Words] = &[
     Words {
         verb: "why",
         about: "Shows the way from the host to a file in an image, to a package (what depends \
-                on it, and one file of it that stays), or to a kernel module.",
+                on it, and one file of it that stays), to a kernel module, or to an option of \
+                the kernel (which program of which image calls what needs it).",
         examples: &[
             "nos why . /usr/lib/x86_64-linux-gnu/libz.so.1",
             "nos why fleet.nos#edge libssl3t64",
             "nos why . virtio_net",
+            "nos why . CONFIG_EPOLL",
         ],
     },
     Words {

@@ -7,12 +7,14 @@
 //! A file is read by position ([`ReadAt`]), so that a library of several megabytes costs a few
 //! kilobytes of reading.
 
+mod code;
 mod dynamic;
 mod notes;
 mod read_at;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use code::Code;
 pub use dynamic::{Dynamic, Imports};
 pub use notes::{DlopenNote, DlopenPriority};
 pub use read_at::ReadAt;
@@ -105,6 +107,7 @@ pub fn loaded_part(mut bytes: Vec<u8>) -> Result<Vec<u8>, ElfError> {
 #[derive(Debug, Clone, Copy)]
 struct Segment {
     kind: u32,
+    flags: u32,
     offset: u64,
     address: u64,
     file_bytes: u64,
@@ -187,6 +190,7 @@ impl<'a, R: ReadAt + ?Sized> Elf<'a, R> {
             .chunks_exact(PROGRAM_HEADER_BYTES)
             .map(|entry| Segment {
                 kind: u32_at(entry, 0),
+                flags: u32_at(entry, 4),
                 offset: u64_at(entry, 8),
                 address: u64_at(entry, 16),
                 file_bytes: u64_at(entry, 32),

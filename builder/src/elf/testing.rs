@@ -15,13 +15,14 @@ pub(crate) struct TestElf<'a> {
     pub(crate) dlopen: Option<&'a str>,
     pub(crate) modinfo: Option<&'a str>,
     pub(crate) machine: Option<u16>,
+    pub(crate) code: &'a [u8],
 }
 
 impl TestElf<'_> {
     /// The file's bytes. Virtual addresses are file offsets plus 0x40000.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         const BASE: u64 = 0x40000;
-        const SLOTS: usize = 4;
+        const SLOTS: usize = 5;
         let mut out = vec![0u8; HEADER_BYTES + SLOTS * PROGRAM_HEADER_BYTES];
         let mut segments: Vec<(u32, u64, u64)> = Vec::new();
         let append = |out: &mut Vec<u8>, bytes: &[u8]| {
@@ -105,7 +106,11 @@ impl TestElf<'_> {
             }
             (section_table, section_count) = (append(&mut out, &table).0, 3);
         }
+        let code = append(&mut out, self.code);
         segments.push((PT_LOAD, 0, out.len() as u64));
+        if !self.code.is_empty() {
+            segments.push((PT_LOAD, code.0, code.1));
+        }
 
         out[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
         let put16 = |out: &mut Vec<u8>, at: usize, v: u16| {
@@ -124,6 +129,7 @@ impl TestElf<'_> {
         for (index, (kind, at, size)) in segments.into_iter().enumerate() {
             let start = HEADER_BYTES + index * PROGRAM_HEADER_BYTES;
             out[start..start + 4].copy_from_slice(&kind.to_le_bytes());
+            out[start + 4] = u8::from(kind == PT_LOAD && at > 0);
             let fields = [at, at + BASE, at + BASE, size, size];
             for (slot, value) in fields.into_iter().enumerate() {
                 let field = start + 8 + slot * 8;

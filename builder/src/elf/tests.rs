@@ -13,6 +13,7 @@ fn sample() -> Vec<u8> {
         dlopen: Some(r#"[{"soname":["liblz4.so.1"],"feature":"lz4","priority":"suggested"}]"#),
         modinfo: Some("name=me\0depends=a,b\0"),
         machine: None,
+        code: b"",
     }
     .bytes()
 }
@@ -108,6 +109,7 @@ fn read_all(bytes: &[u8]) {
         let _ = elf.dynamic();
         let _ = elf.dlopen_notes();
         let _ = elf.section(b".modinfo");
+        let _ = elf.code();
     }
 }
 

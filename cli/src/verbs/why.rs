@@ -1,4 +1,4 @@
-//! `nos why`: what leads from a host to a file, a package or a kernel module.
+//! `nos why`: what leads from a host to a file, a package, a kernel module or a kernel option.
 
 use super::build::{self, Made};
 use super::{Outcome, lock};
@@ -6,10 +6,12 @@ use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use nos_builder::build::Composition;
+use nos_builder::contents::Contents;
 use nos_builder::debian;
 use nos_formats::tree::TreePath;
 use nos_specs::lock::{Group, Lock};
 use nos_specs::suggest;
+use nos_specs::system::Kernel;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -46,6 +48,7 @@ pub(crate) fn run(context: &Context, args: &WhyArgs) -> Outcome {
     let found = match module(&opened, what) {
         Some(module) if !opened.lock.packages.contains_key(what) => vec![module],
         _ if what.starts_with('/') => why_path(&opened, what)?,
+        _ if what.starts_with("CONFIG_") => vec![why_option(context, &opened, what)?],
         _ => why_package(&opened, what)?,
     };
     context.shell.clear();
@@ -92,6 +95,44 @@ fn module(opened: &Opened, what: &str) -> Option<Because> {
     Some(Because {
         place: "initramfs".to_string(),
         path: Some(module.path()),
+        package: None,
+        chain,
+    })
+}
+
+/// Why the kernel has an option, or another value of it.
+fn why_option(context: &Context, opened: &Opened, what: &str) -> Result<Because, Failure> {
+    let Opened { made, lock, .. } = opened;
+    let system = made.project.system()?;
+    let inside = Contents::of_built(&made.store, &made.built.system).map_err(Failure::failed)?;
+    let options = inside.ingredients.unwrap_or_default().options;
+    let causes = build::session(context, &made.store, &made.project).causes(system, lock, what)?;
+    let is_minimal = matches!(system.kernel, Kernel::Minimal { .. });
+    let Some(value) = options.get(what) else {
+        let near = suggest::nearest(what, options.keys().map(String::as_str));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let remedy = match is_minimal {
+            true => {
+                format!(": nothing of the host asks for it; options = {{ {what} = \"y\" }} would")
+            }
+            false => ": Debian builds it without; a kernel with a platform has options".to_string(),
+        };
+        return Err(Failure::failed(format_args!(
+            "the kernel of this host has no {what}{near}{remedy}"
+        )));
+    };
+    let mut chain = vec![format!("{what}={value}")];
+    chain.extend(causes.iter().map(ToString::to_string));
+    if causes.is_empty() {
+        let whose = match is_minimal {
+            true => "another option that is on needs it, or it is what Kconfig takes by itself",
+            false => "Debian builds this kernel with it",
+        };
+        chain.push(whose.to_string());
+    }
+    Ok(Because {
+        place: "kernel".to_string(),
+        path: None,
         package: None,
         chain,
     })

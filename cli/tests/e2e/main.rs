@@ -26,6 +26,7 @@ mod interrupted;
 mod making;
 mod minimal;
 mod offline;
+mod platforms;
 mod reproducible;
 mod rescue;
 mod shop;

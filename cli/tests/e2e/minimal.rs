@@ -1,5 +1,5 @@
-//! A kernel of the host's own: built in the sandbox, once for all tests of a run. Building takes
-//! minutes, so these tests run when asked: `cargo test -p nos --test e2e -- --ignored minimal`.
+//! A kernel of the host's own: built in the sandbox, once for all tests of a run, which takes minutes.
+//! What would build one more runs when asked: `cargo test -p nos --test e2e -- --ignored minimal`.
 
 use crate::common::machine::{Console, Machine};
 use crate::common::program::{Nos, at};
@@ -16,7 +16,6 @@ const KERNEL_BYTES: u64 = 2_200_000;
 const UNPACK_LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
-#[ignore = "builds a kernel, which takes minutes"]
 fn tiny_serves_its_page_with_firmware_and_without() {
     let tiny = Example::copy("tiny");
     let disk = tiny.beside("tiny.img");
@@ -46,7 +45,6 @@ fn tiny_serves_its_page_with_firmware_and_without() {
 /// options make other bytes, or what an option set says has changed. If that is meant,
 /// `UPDATE_EXPECT=1 cargo test -p nos --test e2e pinned` writes the new one.
 #[test]
-#[ignore = "builds a kernel, which takes minutes"]
 fn the_kernel_of_tiny_has_the_pinned_bytes() {
     let tiny = Example::copy("tiny");
     if tiny.repinned {
@@ -57,6 +55,30 @@ fn the_kernel_of_tiny_has_the_pinned_bytes() {
     let digest = at(&built, "/system/kernel/digest").as_str().unwrap();
     let pinned = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/pinned-kernel.txt");
     expect_file![pinned].assert_eq(&format!("{digest}\n"));
+}
+
+#[test]
+fn the_kernel_of_tiny_has_what_its_program_calls() {
+    let tiny = Example::copy("tiny");
+    let why = |what: &str| Nos::new(["why", &tiny.spec(), what]).run();
+    let busybox = why("CONFIG_INOTIFY_USER").expect_code(0).stdout;
+    assert!(
+        busybox.contains("image page: /usr/bin/busybox makes calls"),
+        "{busybox}"
+    );
+    let network = why("CONFIG_VIRTIO_NET").expect_code(0).stdout;
+    assert!(
+        network.contains("it is for its network on this platform"),
+        "{network}"
+    );
+    let selected = why("CONFIG_FSNOTIFY").expect_code(0).stdout;
+    assert!(
+        selected.contains("another option that is on needs it"),
+        "{selected}"
+    );
+    // busybox waits by poll alone.
+    let epoll = why("CONFIG_EPOLL").expect_code(1).stderr;
+    assert!(epoll.contains("nothing of the host asks for it"), "{epoll}");
 }
 
 #[test]
@@ -72,7 +94,6 @@ fn a_kernel_that_needs_firmware_is_not_started_without() {
 }
 
 #[test]
-#[ignore = "builds a kernel, which takes minutes"]
 fn options_without_effect_are_shown_where_they_are_written() {
     let tiny = Example::copy("tiny");
     let spec = String::from_utf8(tiny.read("tiny.nos")).unwrap();

@@ -1,6 +1,6 @@
 # Builds a kernel from the source package at /source.
 #
-# /build/wanted is its configuration. /base, where it is there, is what a build of another
+# /wanted is its configuration. /base, where it is there, is what a build of another
 # configuration with the same compiler left: only what the difference reaches is compiled again.
 # Leaves in $out what that build left, and bzImage, vmlinux (the same for machines without
 # firmware), config and release. Where options did not take effect: lost, kconfig and names alone.
@@ -21,10 +21,10 @@ if [ -e /base/objects.tar.zst ]; then
 fi
 
 make() { command make -s -C src O=/build/objects ARCH=x86 "$@"; }
-make KCONFIG_ALLCONFIG=/build/wanted allnoconfig
+make KCONFIG_ALLCONFIG=/wanted allnoconfig
 
 # A line that is wanted is there as it is, or says that something is off that is off.
-grep -vxFf objects/.config wanted | while read -r line; do
+grep -vxFf objects/.config /wanted | while read -r line; do
   case $line in
     CONFIG_*) echo "$line" ;;
     '# CONFIG_'*' is not set')

@@ -1,30 +1,38 @@
 //! A kernel of the host's own: built from Debian's source with what the host uses, all of it built
 //! in.
 //!
-//! What a host uses says which sets of options ([`sets`]) make the configuration; the options of
-//! its spec come last. Kconfig then completes it, and an option that did not take effect is an
-//! error that says why ([`refused`]).
+//! What a host uses says which sets of options ([`sets`]) make the configuration, and what its
+//! programs call adds to it ([`calls`]); the options of its spec come last. Kconfig then completes it,
+//! and an option that did not take effect is an error that says why ([`refused`]).
 //!
 //! ```text
-//! platform, network, state ─Configuration::of─▶ wanted ─build.sh, in the sandbox─▶ bzImage, config
+//! platform, network, state ─Configuration::of─┐
+//! images ─calls─▶ calls ───────────derive─────┴▶ wanted ─build.sh, in the sandbox─▶ bzImage, config
 //! ```
 //!
 //! Where a spec has options of its own, the same kernel without them is built first and its objects
 //! are given to the second build: so another option later compiles only what the option reaches,
-//! and the kernel without options serves every host of its platform. What comes out is the same,
-//! byte for byte, as from a build of everything.
+//! and the kernel without options serves every host of its platform whose programs call the same. What
+//! comes out is the same, byte for byte, as from a build of everything.
 
+mod calls;
+mod derive;
 mod refused;
 mod sets;
 mod take;
+mod why;
 
+pub use calls::Calls;
+pub use derive::Deciding;
+pub(crate) use derive::{calls, options, read_calls};
 pub use refused::{Refused, Remedy};
 pub(crate) use take::take;
+pub use why::Cause;
 
 use crate::make::{Place, Recipe};
 use nos_manifest::Network;
 use nos_specs::system::{Platform, System};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Debian packages of the build, besides those that every build has.
 pub const TOOLS: [&str; 13] = [
@@ -47,19 +55,16 @@ const SCRIPT: &str = include_str!("build.sh");
 const LEFT_OUT: &str = include_str!("left-out");
 
 /// A kernel configuration: what is wanted of it. Kconfig decides the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Configuration(BTreeMap<String, String>);
 
 impl Configuration {
-    /// What a host needs on a platform, without the options of its spec.
+    /// What a host needs on a platform, whatever its programs call and its spec adds.
     pub fn of(platform: Platform, system: &System) -> Self {
-        let has_network = !matches!(system.network, Network::None);
-        let mut wanted =
-            Self::of_platform(platform, has_network, system.disk.state_bytes.is_some());
+        let has_state = system.disk.state_bytes.is_some();
+        let mut wanted = Self::of_platform(platform, has_network(system), has_state);
         for service in &system.services {
-            for set in sets::of_capabilities(&service.capabilities)
-                .chain(sets::of_devices(&service.devices))
-            {
+            for (_, set) in sets::of_declared(&service.capabilities, &service.devices) {
                 wanted.add(set);
             }
         }
@@ -69,7 +74,7 @@ impl Configuration {
     /// What every host on a platform needs.
     pub fn of_platform(platform: Platform, has_network: bool, has_state: bool) -> Self {
         let mut wanted = Self::default();
-        for set in sets::of(platform, has_network, has_state) {
+        for (_, set) in sets::of(platform, has_network, has_state) {
             wanted.add(set);
         }
         wanted
@@ -117,17 +122,29 @@ fn is_bare(value: &str) -> bool {
             .is_some_and(|digits| !digits.is_empty() && hexadecimal(digits))
 }
 
-/// How a kernel is built; inputs are the tools, the source package, and with `has_base` what the
-/// build of another configuration left. Without, it leaves the same for others.
-pub fn recipe(wanted: &Configuration, has_base: bool) -> Recipe {
-    let mut places = vec![Place::Root, Place::At("/source".into())];
+/// Whether a host has a network.
+fn has_network(system: &System) -> bool {
+    !matches!(system.network, Network::None)
+}
+
+/// The capabilities of the services of an image.
+pub fn capabilities(system: &System, image: &str) -> BTreeSet<String> {
+    let services = system.services.iter().filter(|s| s.image == image);
+    services.flat_map(|s| s.capabilities.clone()).collect()
+}
+
+/// How a kernel is built; inputs are the tools, the source package, the configuration as a file, and
+/// with `has_base` what the build of another configuration left. Without, it leaves the same for
+/// others.
+pub fn recipe(has_base: bool) -> Recipe {
+    let at = |path: &str| Place::At(path.into());
+    let mut places = vec![Place::Root, at("/source"), at("/wanted")];
     let mut files = BTreeMap::from([
         ("build.sh".to_string(), SCRIPT.to_string()),
         ("left-out".into(), LEFT_OUT.into()),
-        ("wanted".into(), wanted.to_text()),
     ]);
     if has_base {
-        places.push(Place::At("/base".into()));
+        places.push(at("/base"));
     } else {
         files.insert("keep".into(), String::new());
     }
@@ -168,9 +185,8 @@ mod tests {
 
     #[test]
     fn a_base_is_one_more_input() {
-        let wanted = Configuration::default();
-        assert_eq!(recipe(&wanted, false).places.len(), 2);
-        let second = recipe(&wanted, true);
+        assert_eq!(recipe(false).places.len(), 3);
+        let second = recipe(true);
         assert_eq!(second.places.last(), Some(&Place::At("/base".into())));
         assert!(!second.files.contains_key("keep"));
     }

@@ -38,8 +38,13 @@ const DEVICES: [(&str, &str); 3] = [
     ),
 ];
 
+/// Why a set counts, in words that complete "it is for …", and the set.
+pub(super) type Reasoned = (&'static str, &'static str);
+
+const PLATFORM: &str = "its platform";
+
 /// The sets of a platform; later ones overrule earlier ones.
-pub(super) fn of(platform: Platform, has_network: bool, has_state: bool) -> Vec<&'static str> {
+pub(super) fn of(platform: Platform, has_network: bool, has_state: bool) -> Vec<Reasoned> {
     let (own, network): (&[&'static str], &str) = match platform {
         Platform::Qemu => (&[VIRTUAL, UEFI, VIRTIO, VIRTIO_MMIO, QEMU], VIRTIO_NETWORK),
         Platform::Microvm => (&[VIRTUAL, VIRTIO, VIRTIO_MMIO], VIRTIO_NETWORK),
@@ -48,33 +53,26 @@ pub(super) fn of(platform: Platform, has_network: bool, has_state: bool) -> Vec<
         Platform::Vmware => (&[VIRTUAL, UEFI, VMWARE], VMWARE_NETWORK),
         Platform::Pc => (&[UEFI, PC], PC_NETWORK),
     };
-    let mut sets = vec![ALWAYS];
-    sets.extend(own);
+    let mut sets = vec![("every host", ALWAYS)];
+    sets.extend(own.iter().map(|set| (PLATFORM, *set)));
     if has_network {
-        sets.extend([NETWORK, network]);
+        sets.push(("its network", NETWORK));
+        sets.push(("its network on this platform", network));
     }
     if has_state {
-        sets.push(STATE);
+        sets.push(("its state partition", STATE));
     }
     sets
 }
 
-/// The sets of a service's capabilities.
-pub(super) fn of_capabilities(capabilities: &[String]) -> impl Iterator<Item = &'static str> {
-    let has = |name: &str| capabilities.iter().any(|capability| capability == name);
-    CAPABILITIES
-        .iter()
-        .filter(move |(name, _)| has(name))
-        .map(|(_, set)| *set)
-}
-
-/// The sets of a service's devices.
-pub(super) fn of_devices(devices: &[String]) -> impl Iterator<Item = &'static str> {
-    let has = |path: &str| devices.iter().any(|device| device == path);
-    DEVICES
-        .iter()
-        .filter(move |(path, _)| has(path))
-        .map(|(_, set)| *set)
+/// The capabilities and devices of a service that have sets, and these.
+pub(super) fn of_declared(capabilities: &[String], devices: &[String]) -> Vec<Reasoned> {
+    let has = |list: &[String], name: &str| list.iter().any(|known| known == name);
+    let capabilities = CAPABILITIES
+        .into_iter()
+        .filter(|(name, _)| has(capabilities, name));
+    let devices = DEVICES.into_iter().filter(|(path, _)| has(devices, path));
+    capabilities.chain(devices).collect()
 }
 
 #[cfg(test)]
@@ -84,7 +82,7 @@ mod tests {
     #[test]
     fn sets_hold_options_and_comments_alone() {
         for platform in Platform::ALL {
-            for set in of(platform, true, true) {
+            for (_, set) in of(platform, true, true) {
                 for line in set.lines() {
                     let option = line.split_once('=');
                     let fits = |(name, value): (&str, &str)| {
@@ -101,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_a_host_does_not_use_is_not_there() {
-        let has = |sets: Vec<&str>, option: &str| sets.iter().any(|set| set.contains(option));
+        let has = |sets: Vec<Reasoned>, option: &str| sets.iter().any(|s| s.1.contains(option));
         for platform in Platform::ALL {
             assert!(!has(of(platform, false, false), "CONFIG_EXT4_FS"));
             assert!(!has(of(platform, false, false), "CONFIG_NETDEVICES"));
@@ -109,7 +107,7 @@ mod tests {
             assert!(has(of(platform, true, true), "CONFIG_NETDEVICES"));
         }
         assert!(!has(of(Platform::Microvm, true, true), "CONFIG_PCI"));
-        assert_eq!(of_capabilities(&["CAP_NET_RAW".into()]).count(), 1);
-        assert_eq!(of_devices(&["/dev/net/tun".into()]).count(), 1);
+        let declared = of_declared(&["CAP_NET_RAW".into()], &["/dev/net/tun".into()]);
+        assert_eq!(declared.len(), 2);
     }
 }

@@ -41,6 +41,10 @@ pub(crate) fn take(
     let release = text(file("release").ok_or(MISSING)?)?;
     let no_modules = Output::Tree(store.add_tree(&Tree::new())?);
     let mut outputs = BTreeMap::from([
+        (
+            "config".to_string(),
+            Output::Object(file("config").ok_or(MISSING)?),
+        ),
         ("modules".to_string(), no_modules),
         (
             "vmlinuz".to_string(),
@@ -57,6 +61,7 @@ pub(crate) fn take(
             ("late".to_string(), "[]".to_string()),
             ("modules".to_string(), "[]".to_string()),
             ("release".to_string(), release.trim().to_string()),
+            ("trial".to_string(), "[]".to_string()),
         ]
         .into(),
     })
