@@ -1,7 +1,7 @@
 //! What the firmware starts: kernel, initramfs, unified kernel image, and the description of the
 //! whole system.
 
-use crate::compose::{PACKAGES_FACT, output_object, output_tree};
+use crate::compose::{BUILDS_FACT, PACKAGES_FACT, output_object, output_tree};
 use crate::error::BuildError;
 use crate::ingredients;
 use crate::kernel::{
@@ -213,10 +213,14 @@ pub(crate) fn system(
     manifest.trial_modules = serde_json::from_str(fact(kernel, "trial")?)?;
     let mut images = Vec::new();
     let mut kept = BTreeMap::new();
+    let mut builds = BTreeMap::new();
     for image in inputs.get(3..).unwrap_or_default() {
         let described: nos_manifest::Image = serde_json::from_str(fact(image, "image")?)?;
         if let Some(packages) = image.facts.get(PACKAGES_FACT) {
             kept.insert(described.name.clone(), serde_json::from_str(packages)?);
+        }
+        if let Some(versions) = image.facts.get(BUILDS_FACT) {
+            builds.insert(described.name.clone(), serde_json::from_str(versions)?);
         }
         manifest.images.push(described);
         images.push(output_object(image, "image")?);
@@ -225,7 +229,7 @@ pub(crate) fn system(
         Some(config) => store.read_object(&config.digest)?,
         None => Vec::new(),
     };
-    let ingredients = ingredients::encode(&ingredients::of(&parts.pins, &kept, &config))?;
+    let ingredients = ingredients::encode(&ingredients::of(&parts.pins, &builds, &kept, &config))?;
 
     let mut initrd = manifest_segment(&manifest.to_bytes()?)?;
     initrd.extend(store.read_object(&output_object(segment, "segment")?.digest)?);

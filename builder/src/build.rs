@@ -328,9 +328,12 @@ impl Session<'_> {
     ) -> Result<BTreeSet<String>, BuildError> {
         let plan = self.plan(system, lock)?;
         let paths = plan.iter().filter_map(|(_, action)| match &action.work {
-            Work::Source(Origin::File(path) | Origin::Folder(path) | Origin::Any(path)) => {
-                Some(path.clone())
-            }
+            Work::Source(
+                Origin::File(path)
+                | Origin::Folder(path)
+                | Origin::Sources(path)
+                | Origin::Any(path),
+            ) => Some(path.clone()),
             _ => None,
         });
         Ok(paths.collect())

@@ -34,6 +34,13 @@ const NOBODY: u32 = 65_534;
 /// Fact of a root, and of its image: the packages in it, see [`Composition::packages`].
 pub(crate) const PACKAGES_FACT: &str = "packages";
 
+/// Fact of a root and its image: what stands for the versions of the builds in it, as JSON; only
+/// where there are any.
+pub(crate) const BUILDS_FACT: &str = "builds";
+
+/// Digits of a digest that stand for a version.
+const VERSION_DIGITS: usize = 12;
+
 /// The root of an image, and how it came about.
 #[derive(Debug, Clone)]
 pub struct Composition {
@@ -61,7 +68,7 @@ pub(crate) fn compose(
         tree,
         reach,
         packages,
-        ..
+        owners,
     } = composition(builder, parts, inputs)?;
     for warning in reach.iter().flat_map(|reach| warnings(&parts.image, reach)) {
         builder.observer.event(Event::Warning(&warning));
@@ -70,7 +77,36 @@ pub(crate) fn compose(
     let mut result = ActionResult::with_output("tree", Output::Tree(digest));
     let packages = serde_json::to_string(&packages)?;
     result.facts.insert(PACKAGES_FACT.to_string(), packages);
+    let versions = versions(parts, &tree, &owners)?;
+    if !versions.is_empty() {
+        let versions = serde_json::to_string(&versions)?;
+        result.facts.insert(BUILDS_FACT.to_string(), versions);
+    }
     Ok(result)
+}
+
+/// What stands for the versions of builds: digits of the digest of what the image has of each, so that
+/// it changes where the image does.
+fn versions(
+    parts: &Compose,
+    tree: &Tree<Blob>,
+    owners: &BTreeMap<TreePath, String>,
+) -> Result<BTreeMap<String, String>, BuildError> {
+    let mut versions = BTreeMap::new();
+    for name in &parts.builds {
+        let owner = format!("build {name}");
+        let mut content = Tree::new();
+        for (path, node) in tree.iter() {
+            let is_file = matches!(node.kind, Kind::File(_) | Kind::Symlink(_));
+            if is_file && owners.get(path) == Some(&owner) {
+                content.insert_with_parents(path.clone(), node.clone())?;
+            }
+        }
+        let digest = Store::tree_digest(&content)?.to_string();
+        let version = digest.get(..VERSION_DIGITS).unwrap_or_default();
+        versions.insert(owner, version.to_owned());
+    }
+    Ok(versions)
 }
 
 /// What a person should know of a trimmed image.

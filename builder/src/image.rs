@@ -1,6 +1,6 @@
 //! One service image: a root tree as EROFS, followed by the verity hash tree over it.
 
-use crate::compose::{PACKAGES_FACT, output_tree};
+use crate::compose::{BUILDS_FACT, PACKAGES_FACT, output_tree};
 use crate::error::BuildError;
 use crate::realise::Builder;
 use nos_formats::erofs::{self, Compression, Content, Options, WriteError};
@@ -69,8 +69,10 @@ pub(crate) fn image(
     result
         .facts
         .insert("image".into(), serde_json::to_string(&description)?);
-    if let Some(packages) = root.facts.get(PACKAGES_FACT) {
-        result.facts.insert(PACKAGES_FACT.into(), packages.clone());
+    for name in [PACKAGES_FACT, BUILDS_FACT] {
+        if let Some(fact) = root.facts.get(name) {
+            result.facts.insert(name.into(), fact.clone());
+        }
     }
     Ok(result)
 }

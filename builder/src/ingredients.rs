@@ -48,18 +48,22 @@ pub(crate) fn pins(plan: &Plan) -> Pins {
     pins
 }
 
-/// The record of a system: of the packages pinned those that `kept` (image → package → bytes)
-/// says are in an image, and the options of a kernel's `config`.
+/// The record of a system: of the packages pinned, and of the builds (image → build → what stands for
+/// its version), those that `kept` (image → package or build → bytes) says are in an image, and the
+/// options of a kernel's `config`.
 pub(crate) fn of(
     pins: &Pins,
+    builds: &BTreeMap<String, BTreeMap<String, String>>,
     kept: &BTreeMap<String, BTreeMap<String, u64>>,
     config: &[u8],
 ) -> Ingredients {
     let packages = kept.iter().map(|(image, packages)| {
-        let versions = pins.get(&image_group(image));
+        let pinned = pins.get(&image_group(image));
+        let built = builds.get(image);
         let packages = packages.iter().filter_map(|(name, bytes)| {
+            let version = pinned.and_then(|versions| versions.get(name));
             let package = Package {
-                version: versions?.get(name)?.clone(),
+                version: version.or_else(|| built?.get(name))?.clone(),
                 bytes: *bytes,
             };
             Some((name.clone(), package))
@@ -142,14 +146,24 @@ mod tests {
                 two([("libc6", "2.41"), ("tzdata", "2025b")]),
             ),
         ]);
-        let kept = BTreeMap::from([("web".to_string(), [("libc6".to_string(), 7)].into())]);
+        let kept = [("libc6".to_string(), 7), ("build app".to_string(), 9)];
+        let kept = BTreeMap::from([("web".to_string(), kept.into())]);
+        let builds = [("build app".to_string(), "0123".to_string())];
+        let builds = BTreeMap::from([("web".to_string(), builds.into())]);
         let config = b"# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C=\"a=b\"\n";
-        let record = of(&pins, &kept, config);
+        let record = of(&pins, &builds, &kept, config);
         let libc = Package {
             version: "2.41".into(),
             bytes: 7,
         };
-        assert_eq!(record.packages["web"], [("libc6".to_string(), libc)].into());
+        let app = Package {
+            version: "0123".into(),
+            bytes: 9,
+        };
+        assert_eq!(
+            record.packages["web"],
+            [("libc6".to_string(), libc), ("build app".to_string(), app)].into()
+        );
         assert_eq!(record.boot["systemd-boot-efi"], "257");
         assert_eq!(
             record.options,

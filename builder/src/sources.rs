@@ -53,11 +53,13 @@ pub(crate) fn read(builder: &Builder<'_>, origin: &Origin) -> Result<ActionResul
             }
             result.outputs.insert("file".into(), Output::Object(blob));
         }
-        Origin::Folder(relative) => {
+        Origin::Folder(relative) | Origin::Sources(relative) => {
             let path = found(builder.folder, relative, Kind::Folder)?;
-            let tree = builder
-                .store
-                .import_folder(&path, &ImportOptions::default())?;
+            let options = ImportOptions {
+                only_sources: matches!(origin, Origin::Sources(_)),
+                ..ImportOptions::default()
+            };
+            let tree = builder.store.import_folder(&path, &options)?;
             let digest = builder.store.add_tree(&tree)?;
             result.outputs.insert("tree".into(), Output::Tree(digest));
         }

@@ -146,6 +146,9 @@ pub enum Origin {
     File(String),
     /// A folder, taken whole.
     Folder(String),
+    /// A folder, without what tools keep beside sources; see
+    /// [`nos_store::ImportOptions::only_sources`].
+    Sources(String),
     /// A file or a folder, whichever is there.
     Any(String),
     /// Text from the spec.

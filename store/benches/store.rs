@@ -98,7 +98,10 @@ fn benches(c: &mut Criterion) {
     let digest = add(&store);
     group.bench_function("add again, unchanged", |b| b.iter(|| add(&store)));
     group.bench_function("add again, read again", |b| {
-        let no_cache = ImportOptions { no_cache: true };
+        let no_cache = ImportOptions {
+            no_cache: true,
+            ..ImportOptions::default()
+        };
         b.iter(|| store.import_folder(&tree, &no_cache).unwrap());
     });
     group.bench_function("read the tree's listing", |b| {

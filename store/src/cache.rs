@@ -239,7 +239,10 @@ mod tests {
         };
         plant(&planted);
         assert_eq!(import(&remembering), planted);
-        let reading = ImportOptions { no_cache: true };
+        let reading = ImportOptions {
+            no_cache: true,
+            ..ImportOptions::default()
+        };
         assert_eq!(import(&reading), Digest::of(b"real"));
         // What is no longer stored is read again.
         plant(&planted);

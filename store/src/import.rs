@@ -27,6 +27,10 @@ pub struct ImportOptions {
     /// Read every file, also those that have not changed since an earlier import (same device,
     /// inode, size and both times, which were old enough then to tell).
     pub no_cache: bool,
+    /// Leave out what tools keep beside sources and could make again or do not build from: folders
+    /// that say of themselves that they are caches (`CACHEDIR.TAG`, see
+    /// <https://bford.info/cachedir/>) and repositories (`.git`).
+    pub only_sources: bool,
 }
 
 /// What tells one state of a file from the next.
@@ -206,7 +210,7 @@ impl Store {
         } else {
             StatCache::load(self, &folder)
         };
-        let found = walk(&folder)?;
+        let found = walk(&folder, options.only_sources)?;
         let (blobs, hits) = self.add_found(&hold, &found, &cache)?;
         hold.record(blobs.iter().flatten().copied().map(Output::Object))?;
         drop(hold);

@@ -204,7 +204,7 @@ impl Planner<'_> {
             BuildSource::Folder { path } => self.plan.push(
                 format!("folder {path}"),
                 Vec::new(),
-                Work::Source(Origin::Folder(path.clone())),
+                Work::Source(Origin::Sources(path.clone())),
             ),
             BuildSource::Fetch(fetch) => {
                 let name = fetch.url.rsplit('/').next().unwrap_or_default().to_owned();
