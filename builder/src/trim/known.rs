@@ -186,11 +186,6 @@ pub const KNOWN: &[Known] = &[
         why: "nginx opens the modules that its configuration names",
     },
     Known {
-        trigger: Trigger::Program("/usr/sbin/apache2"),
-        adds: Adds::Paths(&["/etc/apache2/**", "/usr/lib/apache2/modules/*.so"]),
-        why: "Apache opens the modules that its configuration names",
-    },
-    Known {
         trigger: Trigger::Program("/usr/sbin/lighttpd"),
         adds: Adds::Paths(&["/usr/lib/lighttpd/mod_*.so"]),
         why: "lighttpd opens the modules that its configuration names",

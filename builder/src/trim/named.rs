@@ -61,7 +61,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                             false => Names::Paths,
                         };
                         if self.is_folder(&path) {
-                            self.add_below_argument(&path);
+                            self.add_below_own(&path, &Reason::Argument);
                         } else {
                             self.texts.push_back((path, how));
                         }
@@ -93,10 +93,11 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         Ok(())
     }
 
-    fn add_below_argument(&mut self, folder: &TreePath) {
+    /// Keeps what is in a folder, unless that is everybody's.
+    fn add_below_own(&mut self, folder: &TreePath, reason: &Reason) {
         let is_own = folder.components().count() >= OWN_FOLDER;
         if is_own && !NEVER[..1].contains(&folder.as_bytes()) {
-            self.add_below(folder, || Reason::Argument);
+            self.add_below(folder, || reason.clone());
         }
     }
 
@@ -152,8 +153,15 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             let by_spec = |reason: &Reason| matches!(reason, Reason::Named | Reason::Below(_));
             let is_spec_s = self.reach.reasons(&path).any(by_spec);
             for name in found {
-                if is_spec_s || how == Names::Words || self.is_own(&path, name) {
-                    self.keep_named(name, &reason)?;
+                if !is_spec_s && how != Names::Words && !self.is_own(&path, name) {
+                    continue;
+                }
+                for named in self.keep_named(name, &reason)? {
+                    // Such as the pages that a server is told to serve.
+                    let is_never = NEVER.contains(&named.as_bytes());
+                    if is_spec_s && how == Names::Paths && !is_never && self.is_folder(&named) {
+                        self.add_below_own(&named, &reason);
+                    }
                 }
             }
             if how == Names::Words {

@@ -622,8 +622,10 @@ fn what_a_command_and_its_configuration_name_stays() {
     image.program("usr/sbin/daemon", &TestElf::default());
     image.file(
         "etc/daemon.conf",
-        "include /etc/daemon.d/*.conf;\n# /usr/share/comment\nplugin=/usr/lib/daemon/a.so\n",
+        "include /etc/daemon.d/*.conf;\n# /usr/share/comment\nplugin=/usr/lib/daemon/a.so\n\
+         root /usr/share/pages/;\nbase /usr/share\n",
     );
+    image.file("usr/share/pages/index", "");
     image.file("etc/daemon.d/one.conf", "types /usr/share/types;");
     image.file("etc/daemon.d/other", "");
     image.library("libplug.so.1", &[]);
@@ -655,6 +657,7 @@ fn what_a_command_and_its_configuration_name_stays() {
     let reach = image
         .reach(&Request {
             programs: &paths(&[run[0]]),
+            named: &paths(&["etc/daemon.conf"]),
             commands: &commands(&[run]),
             environment: &environment,
             ..Request::default()
@@ -666,6 +669,7 @@ fn what_a_command_and_its_configuration_name_stays() {
         "/etc/daemon.d/one.conf",
         "/usr/share/types",
         "/usr/share/site/page",
+        "/usr/share/pages/index",
         "/usr/lib/daemon/a.so",
         "/usr/lib/x86_64-linux-gnu/libplug.so.1",
         "/usr/share/zoneinfo/Europe/Berlin",
@@ -690,7 +694,7 @@ fn what_a_command_and_its_configuration_name_stays() {
         [
             "/usr/share/types: /etc/daemon.d/one.conf names it",
             "/etc/daemon.d/one.conf: /etc/daemon.conf names it",
-            "/etc/daemon.conf: the command of a service names it",
+            "/etc/daemon.conf: the spec places it",
         ]
     );
     // A plug-in that lacks something is told of, and is no reason to refuse the image.
