@@ -161,10 +161,10 @@ fn after_flashing_a_device_the_kernel_sees_its_partitions_or_that_is_said() {
     let reads_tables = partitions(&known) == 3;
     drop(known);
     flash_onto(&[], false);
-    if !reads_tables {
-        return skip("this kernel shows no GPT partitions of loop devices");
+    // A kernel without GPT shows none of any device: there only the warning can be seen.
+    if reads_tables {
+        flash_onto(&["--partscan"], true);
     }
-    flash_onto(&["--partscan"], true);
 }
 
 /// What a file at `path` holds as a disk: the generation that boots, `None` for no disk of ours.
