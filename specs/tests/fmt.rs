@@ -214,6 +214,21 @@ fn a_text_that_does_not_parse_is_refused() {
     assert_eq!(format("\n\n# only this").unwrap(), "# only this\n");
 }
 
+#[test]
+fn a_comment_in_the_middle_of_an_attribute_follows_it() {
+    check(
+        "service web {\n  l# why\n = [1]\n  health = 2\n}\n",
+        expect![[r#"
+            service web {
+              l = [1]
+              # why
+
+              health = 2
+            }
+        "#]],
+    );
+}
+
 /// White space and comments where the language allows a new line.
 fn gap() -> impl Strategy<Value = String> {
     prop_oneof![

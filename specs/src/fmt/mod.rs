@@ -231,6 +231,8 @@ impl<'a> Formatter<'a> {
                 && self.breaks(between.start, comment.start) > 0
         };
         close
+            // One in the middle of it follows it on its own line.
+            && !self.has_comment(above.span())
             && !self.comments.iter().any(own_line)
             && self.is_one_line(above, indent)
             && self.is_one_line(below, indent)
