@@ -4,8 +4,9 @@
 use crate::ingredients;
 use crate::system::BuiltSystem;
 use nos_formats::cpio::initramfs;
-use nos_formats::erofs::{Image as Erofs, Inode, ReadAt, ReadError};
+use nos_formats::erofs::{Image as Erofs, Inode, ReadError};
 use nos_formats::pe::Uki;
+use nos_formats::read_at::{Extent, ReadAt};
 use nos_formats::tree::Tree;
 use nos_manifest::{Image, Ingredients, MANIFEST_PATH, SystemManifest};
 use nos_store::{Digest, Store};
@@ -16,7 +17,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
 /// The bytes of an image, wherever they lie.
-pub type ImageBytes<'a> = Box<dyn ReadAt + 'a>;
+pub type ImageBytes<'a> = Box<dyn Extent + 'a>;
 
 /// Why a system cannot be looked into.
 #[derive(Debug, thiserror::Error)]
@@ -175,11 +176,13 @@ struct Stored {
 }
 
 impl ReadAt for Stored {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+}
+
+impl Extent for Stored {
     fn size_bytes(&self) -> u64 {
         self.size
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
     }
 }

@@ -4,6 +4,7 @@ use crate::compose::{BUILDS_FACT, PACKAGES_FACT, output_tree};
 use crate::error::BuildError;
 use crate::realise::Builder;
 use nos_formats::erofs::{self, Compression, Content, Options, WriteError};
+use nos_formats::read_at::{Extent, ReadAt};
 use nos_formats::verity::{self, Salt};
 use nos_manifest::Image;
 use nos_store::{ActionResult, Blob, ObjectWriter, Output, Store, StoreError};
@@ -126,15 +127,19 @@ impl StoredFile {
     }
 }
 
-impl Content for StoredFile {
-    fn size_bytes(&self) -> u64 {
-        self.blob.size
-    }
-
+impl ReadAt for StoredFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         File::open(&self.path)?.read_exact_at(buffer, offset)
     }
+}
 
+impl Extent for StoredFile {
+    fn size_bytes(&self) -> u64 {
+        self.blob.size
+    }
+}
+
+impl Content for StoredFile {
     fn sha256(&self) -> Option<[u8; 32]> {
         Some(*self.blob.digest.as_bytes())
     }

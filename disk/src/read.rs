@@ -4,10 +4,8 @@ use crate::disk::Disk;
 use crate::entry;
 use crate::window::Window;
 use crate::{Error, layout};
-use nos_formats::erofs;
-use nos_formats::read_at::ReadAt;
+use nos_formats::read_at::Extent;
 use nos_manifest::Image;
-use std::io;
 
 impl Disk<'_> {
     /// The bytes of a generation's kernel image. They are not checked against their name, which
@@ -27,26 +25,13 @@ impl Disk<'_> {
     }
 
     /// The bytes of an image's partition; `None` where it is not on the disk.
-    pub fn image_bytes(&self, image: &Image) -> Option<impl erofs::ReadAt + '_> {
+    pub fn image_bytes(&self, image: &Image) -> Option<impl Extent + '_> {
         let (_, partition) = self.state.partition_of(image)?;
         let place = layout::bytes(&self.state.table, partition);
-        Some(Partition(Window {
+        Some(Window {
             device: &*self.device,
             start: place.start,
             length: image.size_bytes.min(place.end - place.start),
-        }))
-    }
-}
-
-/// A partition as the reader of images wants it.
-struct Partition<'a>(Window<'a>);
-
-impl erofs::ReadAt for Partition<'_> {
-    fn size_bytes(&self) -> u64 {
-        self.0.length
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(offset, buf)
+        })
     }
 }

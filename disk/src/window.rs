@@ -1,7 +1,7 @@
 //! A part of a device, read as if it were all there is.
 
 use crate::BlockDevice;
-use nos_formats::read_at::ReadAt;
+use nos_formats::read_at::{Extent, ReadAt};
 use std::io;
 
 /// The bytes of a device from `start`, `length` long.
@@ -29,5 +29,11 @@ impl ReadAt for Window<'_> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.device.read_at(self.start + offset, buf)
+    }
+}
+
+impl Extent for Window<'_> {
+    fn size_bytes(&self) -> u64 {
+        self.length
     }
 }

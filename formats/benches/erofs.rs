@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use criterion::{Criterion, Throughput};
-use nos_formats::erofs::{self, Compression, Content, Image, Options, ReadAt};
+use nos_formats::erofs::{self, Compression, Content, Image, Options};
+use nos_formats::read_at::{Extent, ReadAt};
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 
 /// A file of the folder, or bytes.
@@ -23,18 +24,22 @@ enum Source {
     Bytes(Vec<u8>),
 }
 
-impl Content for Source {
+impl Content for Source {}
+
+impl Extent for Source {
     fn size_bytes(&self) -> u64 {
         match self {
             Source::File(_, size) => *size,
             Source::Bytes(bytes) => bytes.len() as u64,
         }
     }
+}
 
+impl ReadAt for Source {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         match self {
             Source::File(path, _) => File::open(path)?.read_exact_at(buf, offset),
-            Source::Bytes(bytes) => Content::read_at(bytes, offset, buf),
+            Source::Bytes(bytes) => bytes.read_at(offset, buf),
         }
     }
 }
@@ -147,7 +152,7 @@ fn main() {
     criterion.final_summary();
 }
 
-fn read(bytes: &dyn ReadAt) {
+fn read(bytes: &dyn Extent) {
     let image = Image::open(bytes).unwrap();
     for (_, node) in image.tree().unwrap().iter() {
         if let Kind::File(inode) = &node.kind {

@@ -11,6 +11,12 @@ pub trait ReadAt {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 }
 
+/// Bytes that also know how many they are: a file's content, an image.
+pub trait Extent: ReadAt {
+    /// Length in bytes; what is read lies below it.
+    fn size_bytes(&self) -> u64;
+}
+
 impl ReadAt for [u8] {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let bytes = usize::try_from(offset)
@@ -31,5 +37,35 @@ impl ReadAt for Vec<u8> {
 impl<T: ReadAt + ?Sized> ReadAt for &T {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset, buf)
+    }
+}
+
+impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        (**self).read_at(offset, buf)
+    }
+}
+
+impl Extent for [u8] {
+    fn size_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl Extent for Vec<u8> {
+    fn size_bytes(&self) -> u64 {
+        self.len() as u64
+    }
+}
+
+impl<T: Extent + ?Sized> Extent for &T {
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
+    }
+}
+
+impl<T: Extent + ?Sized> Extent for Box<T> {
+    fn size_bytes(&self) -> u64 {
+        (**self).size_bytes()
     }
 }

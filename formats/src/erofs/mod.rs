@@ -36,5 +36,5 @@ mod write;
 pub use content::Content;
 pub use error::{ReadError, WriteError};
 pub use options::{Compression, Options};
-pub use read::{DirEntry, Image, Inode, InodeKind, ReadAt};
+pub use read::{DirEntry, Image, Inode, InodeKind};
 pub use write::{Spool, Summary, write};

@@ -6,7 +6,7 @@
 
 use std::io::Read;
 
-use super::{Image, Inode, ReadAt, corrupt, unsupported};
+use super::{Image, Inode, corrupt, unsupported};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{
     BLOCK_SIZE, MAP_HEADER_SIZE, MAX_DECODED_CLUSTER, WHOLE_FRAGMENT, advice, algorithm, cluster,
@@ -14,6 +14,7 @@ use crate::erofs::format::{
 };
 use crate::erofs::lz4;
 use crate::erofs::options::MAX_CLUSTER_BYTES;
+use crate::read_at::Extent;
 
 /// Index entries read at once: whole packs of either form.
 const ENTRIES_AT_ONCE: u64 = 4096;
@@ -63,7 +64,7 @@ struct Entry {
     block: u32,
 }
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// The extents of a compressed file, in order and without gaps.
     pub(super) fn clusters(&self, inode: &Inode) -> Result<Vec<Cluster>, ReadError> {
         let at = inode.end().next_multiple_of(8);

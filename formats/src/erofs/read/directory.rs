@@ -1,8 +1,9 @@
 //! Directories.
 
-use super::{Image, Inode, InodeKind, ReadAt, corrupt};
+use super::{Image, Inode, InodeKind, corrupt};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{BLOCK_SIZE, DIRENT_SIZE, u16_at, u64_at};
+use crate::read_at::Extent;
 use crate::tree::MAX_NAME_BYTES;
 
 /// A name in a directory.
@@ -16,7 +17,7 @@ pub struct DirEntry {
     pub file_type: u8,
 }
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// All names of a directory in their order, `.` and `..` among them.
     ///
     /// # Errors

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::sync::PoisonError;
 
 use super::cluster::{Cluster, Stored};
-use super::{Image, Inode, InodeKind, ReadAt, corrupt, unsupported};
+use super::{Image, Inode, InodeKind, corrupt, unsupported};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{BLOCK_SIZE, layout};
+use crate::read_at::Extent;
 
 /// Blocks of flat data read at once.
 const BLOCKS_AT_ONCE: u64 = 64;
@@ -14,7 +15,7 @@ const BLOCKS_AT_ONCE: u64 = 64;
 /// Longest link target.
 const MAX_TARGET_BYTES: u64 = 4095;
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// Writes a regular file's content to `out`, in pieces of at most 12 MiB.
     ///
     /// # Errors

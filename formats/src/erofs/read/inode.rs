@@ -1,10 +1,11 @@
 //! Inodes.
 
-use super::{Image, ReadAt, corrupt, unsupported};
+use super::{Image, corrupt, unsupported};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{
     BLOCK_SIZE, SLOT_SIZE, XATTR_HEADER_SIZE, device_parts, layout, mode, u16_at, u32_at, u64_at,
 };
+use crate::read_at::Extent;
 
 /// What an inode is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl Inode {
     }
 }
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// Reads an inode by its number.
     ///
     /// # Errors

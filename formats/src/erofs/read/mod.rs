@@ -10,7 +10,6 @@ mod inode;
 mod walk;
 mod xattr;
 
-use std::io;
 use std::sync::{Mutex, OnceLock};
 
 pub use self::directory::DirEntry;
@@ -22,64 +21,8 @@ use super::format::{
     BLOCK_BITS, BLOCK_SIZE, MAGIC, SUPERBLOCK_OFFSET, Superblock, checksum, compat, incompat,
     u32_at,
 };
+use crate::read_at::Extent;
 use crate::tree::TreePath;
-
-/// Bytes at any offset: an image in memory, a file, or a range of a disk.
-pub trait ReadAt {
-    /// Length in bytes.
-    fn size_bytes(&self) -> u64;
-
-    /// Fills `buf` with the bytes from `offset` on.
-    ///
-    /// # Errors
-    /// Any failure to read; `UnexpectedEof` beyond the end.
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
-}
-
-impl ReadAt for [u8] {
-    fn size_bytes(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let from = usize::try_from(offset).ok();
-        let source = from
-            .and_then(|from| self.get(from..)?.get(..buf.len()))
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        buf.copy_from_slice(source);
-        Ok(())
-    }
-}
-
-impl ReadAt for Vec<u8> {
-    fn size_bytes(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.as_slice().read_exact_at(offset, buf)
-    }
-}
-
-impl<T: ReadAt + ?Sized> ReadAt for &T {
-    fn size_bytes(&self) -> u64 {
-        (**self).size_bytes()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact_at(offset, buf)
-    }
-}
-
-impl<T: ReadAt + ?Sized> ReadAt for Box<T> {
-    fn size_bytes(&self) -> u64 {
-        (**self).size_bytes()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        (**self).read_exact_at(offset, buf)
-    }
-}
 
 /// An EROFS image.
 pub struct Image<R> {
@@ -92,7 +35,7 @@ pub struct Image<R> {
     decoded: Mutex<Option<(u64, Vec<u8>)>>,
 }
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// Reads and checks the superblock. The source may be longer than the image.
     ///
     /// # Errors
@@ -103,7 +46,7 @@ impl<R: ReadAt> Image<R> {
         let at = SUPERBLOCK_OFFSET as u64;
         let mut first = vec![0; BLOCK_SIZE.min(usize::try_from(size).unwrap_or(BLOCK_SIZE))];
         source
-            .read_exact_at(0, &mut first)
+            .read_at(0, &mut first)
             .map_err(|source| ReadError::Source { offset: 0, source })?;
         if u32_at(&first, SUPERBLOCK_OFFSET) != MAGIC {
             return Err(ReadError::NotErofs);
@@ -183,7 +126,7 @@ impl<R: ReadAt> Image<R> {
         }
         let mut buffer = vec![0; len];
         self.source
-            .read_exact_at(offset, &mut buffer)
+            .read_at(offset, &mut buffer)
             .map_err(|source| ReadError::Source { offset, source })?;
         Ok(buffer)
     }

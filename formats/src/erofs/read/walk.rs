@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Image, Inode, InodeKind, ReadAt, corrupt};
+use super::{Image, Inode, InodeKind, corrupt};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{DIRENT_SIZE, dirent_type, mode};
+use crate::read_at::Extent;
 use crate::tree::{Kind, Metadata, Node, Tree, TreePath};
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// The image's tree; a regular file's content is its [`Inode`], to be read with
     /// [`Image::read_to`]. Of a file's names the first is the file, the others are hard links.
     ///
@@ -55,7 +56,7 @@ struct Walk<'a, R> {
     records_left: u64,
 }
 
-impl<R: ReadAt> Walk<'_, R> {
+impl<R: Extent> Walk<'_, R> {
     fn directory(
         &mut self,
         path: &TreePath,

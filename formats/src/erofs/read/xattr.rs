@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Image, Inode, ReadAt, corrupt, unsupported};
+use super::{Image, Inode, corrupt, unsupported};
 use crate::erofs::error::ReadError;
 use crate::erofs::format::{BLOCK_SIZE, XATTR_HEADER_SIZE, XATTR_PREFIXES, u16_at, u32_at};
+use crate::read_at::Extent;
 
 /// Length of an entry before its name.
 const ENTRY_HEADER: usize = 4;
 
-impl<R: ReadAt> Image<R> {
+impl<R: Extent> Image<R> {
     /// An inode's extended attributes by full name.
     ///
     /// # Errors
