@@ -52,6 +52,8 @@ fn every_case_has_its_messages_and_every_code_a_case() {
     cases::names::cases();
     cases::attributes::cases();
     cases::values::cases();
+    cases::machines::cases();
+    cases::expressions::cases();
     cases::hosts::cases();
     cases::builds::cases();
     cases::channels::cases();

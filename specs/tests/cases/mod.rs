@@ -3,7 +3,9 @@
 pub(crate) mod attributes;
 pub(crate) mod builds;
 pub(crate) mod channels;
+pub(crate) mod expressions;
 pub(crate) mod hosts;
+pub(crate) mod machines;
 pub(crate) mod names;
 pub(crate) mod syntax;
 pub(crate) mod templates;
