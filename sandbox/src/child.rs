@@ -5,6 +5,7 @@
 //! allocator's lock at that moment, so nothing here allocates, frees or panics: all memory is in
 //! the [`Plan`], which the parent fills before, and ends with the process.
 
+use crate::clock;
 use crate::spawn;
 use crate::sys::{self, Cloned, Texts};
 use crate::user::{INSIDE, User};
@@ -38,8 +39,8 @@ pub(crate) struct Plan {
     pub(crate) folders: Vec<CString>,
     pub(crate) files: Vec<CString>,
     pub(crate) links: Vec<(CString, CString)>,
-    /// The library of another clock, where there is to be one, and its place.
-    pub(crate) clock: Option<(&'static CStr, &'static [u8])>,
+    /// The library of the clock, where there is to be one.
+    pub(crate) clock: Option<Vec<u8>>,
     pub(crate) scratch_size: CString,
     pub(crate) scratch_files: CString,
     pub(crate) program: CString,
@@ -378,10 +379,12 @@ fn fill(plan: &mut Plan) -> Result<(), Errno> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
         rustix::fs::openat(CWD, file.as_c_str(), flags, Mode::from_raw_mode(0o644))?;
     }
-    if let Some((name, library)) = plan.clock {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(CWD, name, flags, Mode::from_raw_mode(0o444))?;
-        rustix::io::write(&file, library)?;
+    if let Some(library) = &plan.clock {
+        let flags = OFlags::TRUNC | OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        for (name, bytes) in [(clock::PLACE, library.as_slice()), (clock::LIST, clock::LISTED)] {
+            let file = rustix::fs::openat(CWD, name, flags, Mode::from_raw_mode(0o444))?;
+            rustix::io::write(&file, bytes)?;
+        }
     }
     for (name, target) in &plan.links {
         rustix::fs::symlinkat(target.as_c_str(), CWD, name.as_c_str())?;

@@ -22,9 +22,10 @@ pub struct Job {
     pub limits: Limits,
     /// How many processors it sees; `None`: all that this process may use.
     pub cores: Option<usize>,
-    /// Whether its programs see a wall clock that is years ahead. Only those that ask their C library
-    /// for the time do, and `LD_PRELOAD` is in their environment.
-    pub other_clock: bool,
+    /// The second in which its wall clock stands, since 1970; `None`: the machine's clock. Of times of
+    /// files those of this build lie in that second, all others are as they are. With it `/etc` is
+    /// made by the sandbox, of the names that the root has there.
+    pub clock_s: Option<i64>,
     /// Whether it talks to this process's own terminal instead of a log: for looking around.
     pub interactive: bool,
 }

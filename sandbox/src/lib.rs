@@ -14,14 +14,19 @@
 //! To the machine that user is the caller, or somebody who owns nothing where the caller is root.
 //! Addresses of memory are not randomised. Nothing that the command starts outlives it.
 //!
-//! **What is not fixed**: the wall clock ([`Job::other_clock`] can tell a build another one), the processor's model and the kernel's release are the
-//! machine's (`SOURCE_DATE_EPOCH` is for the caller to set), and folders of inputs list their names
-//! in the order of the file system that holds them. Folders that the command makes itself lie in
-//! memory and list in the order in which names were made.
+//! With [`Job::clock_s`] the wall clock stands, and times of files with it, for every program that asks
+//! its C library: all that are linked dynamically with glibc, and do not make system calls themselves.
+//! Others see the machine's time, of clock and files alike.
+//!
+//! **What is not fixed**: the processor's model and the kernel's release are the machine's
+//! (`SOURCE_DATE_EPOCH` is for the caller to set), and folders of inputs list their names in the order
+//! of the file system that holds them. Folders that the command makes itself lie in memory and list
+//! in the order in which names were made.
 //!
 //! The crate knows no store, no package and no spec.
 
 mod child;
+mod clock;
 mod error;
 mod filter;
 mod job;

@@ -1,6 +1,7 @@
 //! From a [`Job`] to a process that stands in its sandbox and waits to be let go.
 
 use crate::child::{self, Message, Place, Plan, Step};
+use crate::clock;
 use crate::error::SandboxError;
 use crate::filter;
 use crate::job::Job;
@@ -25,13 +26,6 @@ const OWN: [&str; 5] = ["build", "dev", "out", "proc", "tmp"];
 
 /// Device files of the machine that are safe for everybody.
 const DEVICES: [&str; 5] = ["full", "null", "random", "urandom", "zero"];
-
-/// What tells programs another wall clock, see `clock/clock.rs`.
-const CLOCK: &[u8] = include_bytes!(env!("NOS_CLOCK"));
-
-/// Where it is, and how programs are told of it.
-const CLOCK_PLACE: &std::ffi::CStr = c"dev/.clock";
-const CLOCK_VARIABLE: &str = "LD_PRELOAD=/dev/.clock";
 
 /// Links below `/dev`.
 const DEVICE_LINKS: [(&str, &str); 4] = [
@@ -280,8 +274,16 @@ fn plan(
     for (name, target) in DEVICE_LINKS {
         layout.links.insert(name.into(), target.into());
     }
+    let clock = match job.clock_s {
+        Some(second) => Some(clock::library(second).ok_or(wrong("the clock has no start".into()))?),
+        None => None,
+    };
+    if clock.is_some() {
+        // The file in there that tells of the clock.
+        layout.folder("etc")?;
+    }
     if let Some(root) = &job.root {
-        layout.root(root)?;
+        layout.root(root, "", clock.is_some())?;
     }
     for input in &job.inputs {
         layout.input(&input.source, &input.target, false)?;
@@ -296,9 +298,6 @@ fn plan(
     let mut environment = Vec::new();
     for (name, value) in &job.env {
         environment.push(text(&format!("{name}={value}"))?);
-    }
-    if job.other_clock {
-        environment.push(text(CLOCK_VARIABLE)?);
     }
     let arguments = job.command.iter().map(|word| text(word));
     let sources = layout.places.iter().map(|(source, _)| source.clone());
@@ -346,7 +345,7 @@ fn plan(
         folders: folders.collect::<Result<_, _>>()?,
         files: files.collect::<Result<_, _>>()?,
         links,
-        clock: job.other_clock.then_some((CLOCK_PLACE, CLOCK)),
+        clock,
         scratch_size,
         scratch_files,
         program: text(program)?,
@@ -435,7 +434,8 @@ impl Layout {
         Ok(())
     }
 
-    fn root(&mut self, folder: &Path) -> Result<(), SandboxError> {
+    /// Adds the names of a folder, which belong below `place`; with `open_etc` those of its `etc`.
+    fn root(&mut self, folder: &Path, place: &str, open_etc: bool) -> Result<(), SandboxError> {
         let unreachable = |error| SandboxError::Input {
             path: folder.to_path_buf(),
             error,
@@ -449,14 +449,18 @@ impl Layout {
                     folder.display()
                 )));
             };
-            if OWN.contains(&name) {
+            let name = format!("{place}{name}");
+            let kind = entry.file_type().map_err(unreachable)?;
+            if OWN.contains(&name.as_str()) || name.as_bytes() == clock::LIST.to_bytes() {
                 continue;
             }
-            if entry.file_type().map_err(unreachable)?.is_symlink() {
+            if kind.is_symlink() {
                 let target = std::fs::read_link(entry.path()).map_err(unreachable)?;
-                self.links.insert(name.into(), target);
+                self.links.insert(name, target);
+            } else if open_etc && name == "etc" && kind.is_dir() {
+                self.root(&entry.path(), "etc/", false)?;
             } else {
-                self.input(&entry.path(), name, false)?;
+                self.input(&entry.path(), &name, false)?;
             }
         }
         Ok(())

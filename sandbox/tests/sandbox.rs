@@ -392,21 +392,102 @@ fn a_log_that_cannot_be_written_ends_the_command() {
     assert!(matches!(error, Err(SandboxError::Log(_))), "{error:?}");
 }
 
+/// The first second of 2036.
+const CLOCK_S: i64 = 2_082_758_400;
+
+/// A script that sees a clock that stands.
+fn timed(text: &str, clock_s: i64) -> Job {
+    Job {
+        clock_s: Some(clock_s),
+        ..script(text)
+    }
+}
+
 #[test]
-fn another_clock_is_years_ahead_for_programs_and_not_for_files() {
+fn the_clock_stands_for_programs_and_files() {
     if !possible() {
         return;
     }
-    let mut job =
-        script("date +%Y; touch new; date -r new +%Y; perl -e 'print +(gmtime)[5] + 1900'");
-    let year = |log: &str, line| -> i64 { log.lines().nth(line).unwrap().parse().unwrap() };
-    let (now, _) = run(&job);
-    job.other_clock = true;
-    let (later, ended) = run(&job);
-    assert_eq!(ended.ending, Ending::Exited(0), "{later}");
-    assert!(year(&later, 0) >= year(&now, 0) + 5, "{now} {later}");
-    assert!(year(&later, 2) >= year(&now, 2) + 5, "{now} {later}");
-    assert!(year(&later, 1) <= year(&now, 1) + 1, "{now} {later}");
+    let text = "date; date -u +%s.%N; touch new; stat -c '%X %Y %Z %W' new; ls -l --time-style=+%s new
+        perl -e 'print time, \" \", (stat \"new\")[9], \"\\n\"'; env -i /usr/bin/date +%s
+        bash -c 'printf \"%(%s)T\\n\" -1'; env; ls -a /etc; find new -newermt @2082758401";
+    let (first, ended) = run(&timed(text, CLOCK_S));
+    assert_eq!(ended.ending, Ending::Exited(0), "{first}");
+    assert_eq!(
+        first,
+        "Tue Jan  1 00:00:00 UTC 2036\n2082758400.500000000\n\
+         2082758400 2082758400 2082758400 2082758400\n\
+         -rw-r--r-- 1 1000 1000 0 2082758400 new\n\
+         2082758400 2082758400\n2082758400\n2082758400\n\
+         PATH=/usr/bin:/bin:/usr/sbin:/sbin\nPWD=/build\n.\n..\nld.so.preload\n"
+    );
+    let (second, _) = run(&timed(text, CLOCK_S));
+    assert_eq!(first, second);
+    let (other, _) = run(&timed("date -u +%s", CLOCK_S + 12_345_678));
+    assert_eq!(other, "2095104078\n");
+}
+
+#[test]
+fn files_are_ordered_by_time_and_none_is_of_the_future() {
+    if !possible() {
+        return;
+    }
+    // Real time passes between the files, and what is set by hand stays.
+    let text = "touch first; sleep 0.02; touch second; sleep 0.02; cp -p first copy
+        test second -nt first && echo later; test copy -nt first || echo same
+        touch now; find . -name now -newer second
+        touch -d @946684800 old; stat -c %Y old; touch -d @4000000000 young; stat -c %Y young
+        perl -MTime::HiRes=time,utime -e 'utime time, time, \"first\"'; test first -nt second && echo set
+        touch -r second first; test first -nt second || test second -nt first || echo equal
+        perl -e 'for (<*>) { print \"$_ of the future\\n\" if (stat)[9] > time and !/young/ }'
+        tar -cf a.tar second; mkdir x; tar -xf a.tar -C x; stat -c %Y x/second
+        echo 'all: b' >Makefile; echo 'b: a; cp a b' >>Makefile; touch a; make -s; make -s; ls b
+        sleep 0.02; touch a; make -n";
+    let (log, ended) = run(&timed(text, CLOCK_S));
+    assert_eq!(ended.ending, Ending::Exited(0), "{log}");
+    assert_eq!(
+        log,
+        "later\nsame\n./now\n946684800\n4000000000\nset\nequal\n2082758400\nb\ncp a b\n"
+    );
+}
+
+#[test]
+fn waits_by_the_wall_clock_end() {
+    let python = Path::new("/usr/bin/python3").exists();
+    if !possible() || !python {
+        let _ = writeln!(std::io::stderr(), "skipped where /usr/bin/python3 is missing");
+        return;
+    }
+    let text = r#"
+import ctypes, os, threading, time
+begun = time.monotonic()
+libc = ctypes.CDLL(None, use_errno=True)
+class Time(ctypes.Structure):
+    _fields_ = [('s', ctypes.c_long), ('ns', ctypes.c_long)]
+def soon():
+    now = time.time_ns() + 20_000_000
+    return ctypes.byref(Time(now // 10**9, now % 10**9))
+space = lambda: ctypes.byref(ctypes.create_string_buffer(64))
+mutex, condition, semaphore = space(), space(), space()
+libc.pthread_mutex_lock(mutex)
+print(libc.pthread_cond_timedwait(condition, mutex, soon()))
+print(libc.pthread_mutex_timedlock(mutex, soon()))
+print(libc.pthread_cond_clockwait(condition, mutex, 0, soon()))
+print(libc.sem_timedwait(semaphore, soon()), ctypes.get_errno())
+print(libc.clock_nanosleep(0, 1, soon(), None))
+lock = threading.Lock(); lock.acquire(); print(lock.acquire(timeout=0.02))
+time.sleep(0.02)
+# Nothing waited for years, and nothing came back at once.
+print(0.12 < time.monotonic() - begun)
+before = time.time_ns()
+while time.time_ns() < before + 10_000_000: pass
+print(int(time.time()))
+"#;
+    let mut job = timed("", CLOCK_S);
+    job.command = ["/usr/bin/python3", "-c", text].map(String::from).into();
+    let (log, ended) = run(&job);
+    assert_eq!(ended.ending, Ending::Exited(0), "{log}");
+    assert_eq!(log, "110\n110\n110\n-1 110\n0\nFalse\nTrue\n2082758400\n");
 }
 
 #[test]
