@@ -21,7 +21,10 @@ fn main() {
         .args(["-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles"])
         // Every program of a build loads it: few mappings, and names of the C library looked up only
         // once they are used.
-        .args(["-Crelro-level=off", "-Clink-arg=-Wl,-z,noseparate-code,-z,lazy"])
+        .args([
+            "-Crelro-level=off",
+            "-Clink-arg=-Wl,-z,noseparate-code,-z,lazy",
+        ])
         .arg("-Clink-arg=-Wl,--hash-style=gnu")
         .arg("--target=x86_64-unknown-linux-gnu")
         .arg("-o")

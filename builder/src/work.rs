@@ -24,7 +24,7 @@ const WORK_VERSION: u32 = 7;
 /// The same for [`Work::Make`], whose results take minutes and are made by other programs than this
 /// one: raised when a sandbox shows its command something else, or when what it leaves is taken
 /// otherwise.
-const MAKE_VERSION: u32 = 4;
+const MAKE_VERSION: u32 = 5;
 
 /// A unit of building.
 #[derive(Debug, Clone)]

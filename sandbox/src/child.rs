@@ -381,7 +381,10 @@ fn fill(plan: &mut Plan) -> Result<(), Errno> {
     }
     if let Some(library) = &plan.clock {
         let flags = OFlags::TRUNC | OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-        for (name, bytes) in [(clock::PLACE, library.as_slice()), (clock::LIST, clock::LISTED)] {
+        for (name, bytes) in [
+            (clock::PLACE, library.as_slice()),
+            (clock::LIST, clock::LISTED),
+        ] {
             let file = rustix::fs::openat(CWD, name, flags, Mode::from_raw_mode(0o444))?;
             rustix::io::write(&file, bytes)?;
         }

@@ -408,7 +408,8 @@ fn the_clock_stands_for_programs_and_files() {
     if !possible() {
         return;
     }
-    let text = "date; date -u +%s.%N; touch new; stat -c '%X %Y %Z %W' new; ls -l --time-style=+%s new
+    let text =
+        "date; date -u +%s.%N; touch new; stat -c '%X %Y %Z %W' new; ls -l --time-style=+%s new
         perl -e 'print time, \" \", (stat \"new\")[9], \"\\n\"'; env -i /usr/bin/date +%s
         bash -c 'printf \"%(%s)T\\n\" -1'; env; ls -a /etc; find new -newermt @2082758401";
     let (first, ended) = run(&timed(text, CLOCK_S));
@@ -455,7 +456,10 @@ fn files_are_ordered_by_time_and_none_is_of_the_future() {
 fn waits_by_the_wall_clock_end() {
     let python = Path::new("/usr/bin/python3").exists();
     if !possible() || !python {
-        let _ = writeln!(std::io::stderr(), "skipped where /usr/bin/python3 is missing");
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped where /usr/bin/python3 is missing"
+        );
         return;
     }
     let text = r#"

@@ -129,6 +129,26 @@ fn a_build_that_gives_other_bytes_each_time_is_named_with_file_and_byte() {
 }
 
 #[test]
+fn every_build_takes_place_in_the_same_second() {
+    let Some(scripts) = scripts() else { return };
+    let image = || {
+        let built = build(&scripts, &[]).json();
+        let root = at(&built, "/system/manifest/images/0/root_hash");
+        root.as_str().unwrap().to_owned()
+    };
+    let asked = "{ date; date +%N; touch /tmp/new; stat -c %X-%Y-%Z /tmp/new; } >$out/three";
+    let known = "{ echo 'Tue Jan  1 00:00:00 UTC 2036'; echo 500000000; echo \
+                 2082758400-2082758400-2082758400; } >$out/three";
+    change(&scripts, "echo three >$out/three", known);
+    let by_hand = image();
+    change(&scripts, known, asked);
+    assert_eq!(image(), by_hand);
+    // What would be another one in another year is told.
+    let said = build(&scripts, &["--check"]).run().expect_code(1);
+    expect(&said, &["build three: /three differs from byte 0 "]);
+}
+
+#[test]
 fn a_source_that_changes_while_it_is_read_is_told() {
     let Some(scripts) = scripts() else { return };
     let path = scripts.path().join("source/big");
