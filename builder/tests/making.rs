@@ -92,7 +92,7 @@ impl Bench {
             ],
             files: BTreeMap::new(),
             limits: Limits {
-                time: Duration::from_secs(60),
+                time: Duration::from_secs(600),
                 space_bytes: 16 << 20,
                 log_bytes: 1 << 20,
                 ..Limits::default()
@@ -180,7 +180,7 @@ fn what_a_build_leaves_in_out_becomes_a_tree_that_depends_on_nothing_else() {
     );
     // The same again is not run again, also with other limits.
     let mut recipe = Bench::recipe(script);
-    recipe.limits.time = Duration::from_secs(59);
+    recipe.limits.time = Duration::from_secs(599);
     assert_eq!(bench.make(recipe).unwrap().1, Fate::Reused);
 }
 

@@ -4,6 +4,7 @@
 use crate::args::Color;
 use crate::live::{Live, VERB_WIDTH};
 use nos_builder::events::{Event, Observer};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +35,8 @@ struct State {
     drawn: Option<Instant>,
     /// Lines on the screen that will be drawn over.
     lines_shown: usize,
+    /// Labels of the actions that have run.
+    ran: BTreeSet<String>,
 }
 
 /// Why output ended.
@@ -93,6 +96,11 @@ impl Shell {
     /// Whether what goes to standard output may have colour.
     pub(crate) fn color_out(&self) -> bool {
         self.color_out
+    }
+
+    /// Labels of the actions that have run, also of those that no line was said about.
+    pub(crate) fn ran(&self) -> BTreeSet<String> {
+        self.lock().ran.clone()
     }
 
     /// Text in bold, where standard output has colour.
@@ -296,6 +304,9 @@ fn terminal_size() -> (usize, usize) {
 impl Observer for Shell {
     fn event(&self, event: Event<'_>) {
         self.lock().live.hear(&event, Instant::now());
+        if let Event::Finished { label, .. } = event {
+            self.lock().ran.insert(label.to_string());
+        }
         match event {
             Event::Warning(text) => self.warn(text),
             Event::Finished { elapsed, .. } if elapsed < WORTH_SAYING => {}

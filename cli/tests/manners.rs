@@ -401,7 +401,7 @@ fn every_verb_answers_with_one_json_document() {
         fmt --diff: [changed file]
         lock: added lock moved removed
         plan: changes fetch fetch_bytes host previous_bytes size_bytes steps
-        build -o result: content_bytes digest host out_link path system
+        build -o result: built content_bytes digest host out_link path system
         tree: boot_loader_bytes content_bytes host images initrd_bytes kernel_bytes system
         why . /usr/bin/busybox: [chain package path place]
         why . busybox-static: [chain package path place]

@@ -199,7 +199,7 @@ mod tests {
             return;
         };
         let folder = tempfile::tempdir().unwrap();
-        let limit = Duration::from_secs(120);
+        let limit = Duration::from_secs(600);
         let outcome = run_probe(&toolbox, folder.path(), Accelerator::Tcg, limit);
         assert_eq!(outcome, Ok(()));
     }

@@ -237,7 +237,7 @@ mod tests {
     use super::*;
 
     const NOW: Duration = Duration::ZERO;
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_secs(300);
 
     fn of(text: &'static str) -> Console {
         Console::read_from(text.as_bytes(), None)

@@ -44,7 +44,7 @@ fn script(text: &str) -> Job {
         .into(),
         inputs: machine.map(|path| input(path, path)).into(),
         limits: Limits {
-            time: Duration::from_secs(60),
+            time: Duration::from_secs(600),
             space_bytes: 64 << 20,
             ..Limits::default()
         },
@@ -309,7 +309,7 @@ fn a_fork_bomb_goes_out() {
         let mut job = script("");
         job.command = bomb.iter().copied().map(String::from).collect();
         job.limits.processes = 32;
-        job.limits.time = Duration::from_secs(20);
+        job.limits.time = Duration::from_secs(300);
         let (log, ended) = run(&job);
         let over = Ending::Over(Limit::Processes);
         assert_eq!(ended.ending, over, "{what}: {log}");

@@ -6,7 +6,6 @@ use crate::testing::{Reply, Request, Server, Warnings, builder};
 use nos_formats::tree::Kind;
 use nos_store::{ActionResult, Digest, Output, Store};
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -141,17 +140,13 @@ fn a_wrong_file_is_not_kept_and_both_digests_are_named() {
 #[test]
 fn mirrors_are_asked_in_turn() {
     let (place, digest) = (Place::new(), Digest::of(b"right"));
-    // Nobody listens on a port that was free a moment ago.
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
     let server = Server::start(|request| match request.target.as_str() {
         "/right" => Reply::new(200, "right"),
         "/wrong" => Reply::new(200, "wrong"),
         _ => Reply::new(404, ""),
     });
-    let dead = format!("http://{dead}/a");
+    // Nobody listens there, and nobody can begin to without being root.
+    let dead = "http://127.0.0.1:1/a".to_owned();
     let mut addresses = vec![dead.clone(), server.url("/none"), server.url("/wrong")];
     let error = place.fetch(&addresses, &digest).unwrap_err();
     for part in [

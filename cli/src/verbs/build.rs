@@ -9,6 +9,7 @@ use nos_builder::build::Session;
 use nos_builder::project::Project;
 use nos_store::Store;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// A spec, built.
@@ -71,6 +72,8 @@ struct Report<'a> {
     path: PathBuf,
     digest: String,
     content_bytes: u64,
+    /// Labels of the actions that ran; empty where everything was in the store.
+    built: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     out_link: Option<&'a Path>,
     system: &'a nos_builder::BuiltSystem,
@@ -123,6 +126,7 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         path,
         digest: built.digest.to_string(),
         content_bytes: built.system.content_bytes(),
+        built: context.shell.ran(),
         out_link: args.out_link.as_deref(),
         system: &built.system,
     };

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// The spec with three builds; `None`, said aloud, where no build can run.
 fn scripts() -> Option<Example> {
@@ -164,11 +164,13 @@ fn a_source_that_changes_while_it_is_read_is_told() {
                 file.write_all(b"more").unwrap();
             }
         });
-        let said = build(&scripts, &[]).run();
+        // On a busy machine whoever writes may not have had its turn while all of it was read.
+        let mut turns = std::iter::repeat_with(|| build(&scripts, &[]).run()).take(20);
+        let said = turns.find(|said| said.code != Some(0));
         over.store(true, Ordering::Relaxed);
         said
     });
-    let said = said.expect_code(1);
+    let said = said.expect("each time it was read nobody wrote").expect_code(1);
     expect(
         &said,
         &["source/big changed while it was read; let whatever writes it finish"],

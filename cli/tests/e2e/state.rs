@@ -16,7 +16,7 @@ impl Redis {
     fn of(machine: &Machine) -> Self {
         let stream = TcpStream::connect(machine.address(6379)).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(Duration::from_secs(300)))
             .unwrap();
         let mut redis = Self(BufReader::new(stream));
         while redis.ask(&["PING"]).starts_with("-LOADING") {}

@@ -15,7 +15,7 @@ local function finish(code)
 end
 
 local function wait(what, condition)
-  if not vim.wait(20000, condition, 10) then
+  if not vim.wait(300000, condition, 10) then
     say('timeout', what)
     finish(1)
   end
@@ -54,7 +54,7 @@ local function place(b, line, text, past)
 end
 
 local function ask(b, method, params)
-  local answers = vim.lsp.buf_request_sync(b, method, params, 20000)
+  local answers = vim.lsp.buf_request_sync(b, method, params, 300000)
   local answer = answers and answers[client]
   if not answer then
     say('timeout', method)

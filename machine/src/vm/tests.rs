@@ -93,7 +93,7 @@ fn config(folder: &TempDir) -> Config {
     config
 }
 
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_secs(600);
 
 #[test]
 fn firmware_runs_ports_are_found_and_nothing_is_left() {
