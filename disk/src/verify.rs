@@ -2,10 +2,10 @@
 
 use crate::commit::OnProgress;
 use crate::disk::{BackupTable, Disk};
-use crate::entry;
+use crate::entry::{self, ENTRIES};
 use crate::{BlockDevice, Error, Progress, image, layout};
 use nos_formats::cpio;
-use nos_formats::fat::Problem;
+use nos_formats::fat::{FatError, Problem};
 use nos_formats::pe::Uki;
 use nos_formats::verity;
 use nos_manifest::{Image, MANIFEST_PATH, SystemManifest};
@@ -31,6 +31,11 @@ pub enum Finding {
     },
     /// The structure of the EFI system partition.
     FileSystem {
+        /// What is wrong.
+        what: String,
+    },
+    /// The first of the EFI system partition's two allocation tables, which firmware reads.
+    Allocation {
         /// What is wrong.
         what: String,
     },
@@ -89,7 +94,7 @@ impl Finding {
             )
         };
         match self {
-            Self::Table { .. } | Self::Pointer { .. } => REPAIR.into(),
+            Self::Table { .. } | Self::Allocation { .. } | Self::Pointer { .. } => REPAIR.into(),
             Self::FileSystem { .. } => {
                 "copy off what you need and write the disk again with `nos flash`".into()
             }
@@ -107,11 +112,18 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let needed = |generations: &[u32]| {
             let list: Vec<String> = generations.iter().map(u32::to_string).collect();
-            format!("needed by generations {}", list.join(", "))
+            let word = if list.len() == 1 {
+                "generation"
+            } else {
+                "generations"
+            };
+            format!("needed by {word} {}", list.join(", "))
         };
         match self {
             Self::Table { what } => write!(f, "partition table: {what}"),
-            Self::FileSystem { what } => write!(f, "EFI system partition: {what}"),
+            Self::FileSystem { what } | Self::Allocation { what } => {
+                write!(f, "EFI system partition: {what}")
+            }
             Self::Pointer { what } => write!(f, "pointer: {what}"),
             Self::Generation { number, what } => write!(f, "generation {number}: {what}"),
             Self::Kernel {
@@ -131,11 +143,12 @@ impl fmt::Display for Finding {
                 if let Some(partition) = partition {
                     write!(f, " (partition {partition})")?;
                 }
-                write!(f, ": {what}; {blocks} blocks")?;
-                if let Some(block) = first_block {
-                    write!(f, ", first block {block}")?;
+                write!(f, ": {what}")?;
+                match (blocks, first_block) {
+                    (0 | 1, _) | (_, None) => {}
+                    (blocks, Some(_)) => write!(f, ", nor do {} others", blocks - 1)?,
                 }
-                write!(f, "; {}", needed(generations))
+                write!(f, " ({})", needed(generations))
             }
             Self::Leftover { what } => write!(f, "leftover: {what}"),
         }
@@ -234,7 +247,10 @@ impl Disk<'_> {
         for problem in self.state.volume.check(&esp)? {
             let what = problem.to_string();
             report.findings.push(match problem {
+                // The generations that need it say so, and what to do about it.
+                Problem::Broken(FatError::Chain { path, .. }) if self.is_needed(&path) => continue,
                 Problem::Broken(_) | Problem::CrossLinked { .. } => Finding::FileSystem { what },
+                Problem::FirstTable { .. } => Finding::Allocation { what },
                 _ => Finding::Leftover { what },
             });
         }
@@ -243,6 +259,16 @@ impl Disk<'_> {
             report.findings.push(Finding::Leftover { what });
         }
         Ok(())
+    }
+
+    /// Whether a path is that of a boot entry of ours or of the kernel image that it names.
+    fn is_needed(&self, path: &str) -> bool {
+        let is = |file: String| file.eq_ignore_ascii_case(path.trim_start_matches('/'));
+        self.state.entries.iter().any(|entry| {
+            let name = entry::file_name(entry.number, entry.letter);
+            let kernel = entry.content.as_ref().map(|c| entry::uki_path(&c.uki));
+            is(format!("{ENTRIES}/{name}")) || kernel.is_ok_and(is)
+        })
     }
 
     fn verify_pointer(&self, report: &mut VerifyReport) {
@@ -280,7 +306,10 @@ impl Disk<'_> {
         }
         let esp = self.state.esp_window(self.device);
         for (digest, users) in kernels {
-            if !self.state.kernels.contains_key(digest) {
+            // Where it cannot be found, its generations are said not to boot.
+            let path = entry::uki_path(digest);
+            if !self.state.kernels.contains_key(digest) || self.state.volume.extents(&path).is_err()
+            {
                 continue;
             }
             let mut wrong = |what: String| {
@@ -292,11 +321,7 @@ impl Disk<'_> {
                     what,
                 });
             };
-            let bytes = match self
-                .state
-                .volume
-                .read_file(&esp, &entry::uki_path(digest), MAX_UKI)
-            {
+            let bytes = match self.state.volume.read_file(&esp, &path, MAX_UKI) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     wrong(error.to_string());
@@ -320,7 +345,7 @@ impl Disk<'_> {
             let (done, total) = (bytes.len() as u64, bytes.len() as u64);
             progress(&Progress {
                 doing: "verify",
-                what: entry::uki_path(digest),
+                what: path,
                 done,
                 total,
             });

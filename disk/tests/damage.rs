@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use nos_disk::{BlockDevice, Disk, Error, InstallOptions, MemoryDevice};
+use nos_disk::{BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice};
 use sha2::{Digest, Sha256};
 
 const SIZE: usize = 16 << 20;
@@ -149,6 +149,92 @@ fn what_is_damaged_is_written_anew_and_nothing_else() {
     let report = heal(&mut device, &second()).unwrap();
     assert_eq!(report.sectors_written, 1);
     assert!(device.healed && device.medium.bytes() == good.bytes());
+}
+
+/// Where the EFI system partition of these disks begins.
+const ESP: usize = 1 << 20;
+
+/// The first allocation table of the EFI system partition, as bytes of the disk.
+fn first_table(disk: &MemoryDevice) -> std::ops::Range<usize> {
+    let boot = &disk.bytes()[ESP..];
+    let word = |at: usize| usize::from(u16::from_le_bytes([boot[at], boot[at + 1]]));
+    let start = ESP + word(14) * 512;
+    start..start + word(22) * 512
+}
+
+fn cluster_bytes(disk: &MemoryDevice) -> usize {
+    usize::from(disk.bytes()[ESP + 13]) * 512
+}
+
+#[test]
+fn a_damaged_allocation_table_never_spoils_its_copy() {
+    let mut good = disk_with(512, SIZE, &first());
+    install(&mut good, &second()).unwrap();
+    let table = first_table(&good);
+    type Change = fn(&mut dyn BlockDevice) -> Result<nos_disk::Report, Error>;
+    let changes: [Change; 4] = [
+        nos_disk::repair,
+        |device| Disk::open(device)?.pin(1, None),
+        |device| Disk::open(device)?.gc(1),
+        |device| install(device, &system(4, 30_000, vec![image("web", 4, 20)])),
+    ];
+    for place in [table.clone(), table.start..table.start + 100] {
+        let mut damaged = good.clone();
+        damaged.bytes_mut()[place].fill(0x5A);
+        assert_eq!(summary(&mut damaged), (vec![1, 2], Some(2)));
+        let report = Disk::open(&mut damaged)
+            .unwrap()
+            .verify(&mut quiet)
+            .unwrap();
+        let [found] = &report.findings[..] else {
+            panic!("{:?}", report.findings);
+        };
+        assert!(matches!(found, Finding::Allocation { .. }), "{found}");
+        assert!(found.remedy().contains("--repair") && !report.is_good());
+        for change in changes {
+            let mut device = damaged.clone();
+            change(&mut device).unwrap();
+            nos_disk::repair(&mut device).unwrap();
+            everything_is_clean(&mut device);
+        }
+        let mut device = damaged.clone();
+        let report = nos_disk::repair(&mut device).unwrap();
+        assert_eq!(report.repaired, [found.to_string()]);
+        assert!(device.bytes() == good.bytes());
+    }
+}
+
+#[test]
+fn a_kernel_image_without_its_clusters_is_one_finding_with_one_way_out() {
+    let mut device = disk_with(512, SIZE, &first());
+    install(&mut device, &second()).unwrap();
+    let table = first_table(&device);
+    // In both tables the second cluster of the newest kernel image is free. The root directory of
+    // 512 names is behind the tables, and behind that cluster 2.
+    let uki = second().uki;
+    let mut windows = device.bytes().windows(uki.len());
+    let kernel = windows.position(|window| window == uki);
+    let data = table.end + table.len() + 512 * 32;
+    let cluster = (kernel.unwrap() - data) / cluster_bytes(&device) + 2 + 1;
+    for start in [table.start, table.end] {
+        let entry = &mut device.bytes_mut()[start + 2 * cluster..][..2];
+        assert_ne!(entry, [0, 0]);
+        entry.fill(0);
+    }
+    let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
+    let lasting = report
+        .findings
+        .iter()
+        .filter(|f| !matches!(f, Finding::Leftover { .. }));
+    let lasting: Vec<_> = lasting.collect();
+    let [Finding::Generation { number: 2, .. }] = lasting[..] else {
+        panic!("{lasting:?}");
+    };
+    let mut disk = Disk::open(&mut device).unwrap();
+    disk.switch(1).unwrap();
+    disk.remove(2).unwrap();
+    nos_disk::repair(&mut device).unwrap();
+    everything_is_clean(&mut device);
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -170,7 +170,9 @@ fn a_source_that_changes_while_it_is_read_is_told() {
         over.store(true, Ordering::Relaxed);
         said
     });
-    let said = said.expect("each time it was read nobody wrote").expect_code(1);
+    let said = said
+        .expect("each time it was read nobody wrote")
+        .expect_code(1);
     expect(
         &said,
         &["source/big changed while it was read; let whatever writes it finish"],

@@ -3,7 +3,7 @@
 use super::boot::DIRTY;
 use super::directory::Directory;
 use super::table::Link;
-use super::volume::{Volume, read};
+use super::volume::{TableCopy, Volume, read};
 use super::{FatError, FatKind};
 use crate::read_at::ReadAt;
 
@@ -50,7 +50,7 @@ pub enum Problem {
         cluster: u32,
     },
     /// Clusters that are neither free nor used: what a change that was cut off leaves.
-    #[error("{clusters} clusters ({bytes} bytes) are lost; they are freed by the next change")]
+    #[error("{clusters} clusters ({bytes} bytes) belong to no file")]
     Lost {
         /// How many.
         clusters: u64,
@@ -60,6 +60,12 @@ pub enum Problem {
     /// The second table differs from the first.
     #[error("{sectors} sectors of the second allocation table differ from the first")]
     TablesDiffer {
+        /// How many sectors.
+        sectors: u64,
+    },
+    /// The first table says what cannot be; the second one, which does not, was read instead.
+    #[error("{sectors} sectors of the first allocation table are damaged, and whole in the second")]
+    FirstTable {
         /// How many sectors.
         sectors: u64,
     },
@@ -92,6 +98,33 @@ impl Volume {
     /// # Errors
     /// [`FatError::Read`] where the volume cannot be read.
     pub fn check(&self, source: &(impl ReadAt + ?Sized)) -> Result<Vec<Problem>, FatError> {
+        let (mut problems, used) = self.check_chains();
+        let lost = self
+            .table
+            .numbers()
+            .filter(|cluster| !used.contains(*cluster))
+            .filter(|cluster| self.table.link(*cluster).is_lost())
+            .count() as u64;
+        if lost > 0 {
+            let bytes = lost * self.geometry.cluster_bytes();
+            problems.push(Problem::Lost {
+                clusters: lost,
+                bytes,
+            });
+        }
+        self.check_copies(source, &mut problems)?;
+        Ok(problems)
+    }
+
+    /// Whether the clusters of every file and directory are its own, as many as it needs, and
+    /// nothing in the table is what nobody writes there.
+    pub(super) fn is_sound(&self) -> bool {
+        let wrong = |cluster| matches!(self.table.link(cluster), Link::Wrong(_));
+        !self.table.numbers().any(wrong) && self.check_chains().0.is_empty()
+    }
+
+    /// What is wrong with the clusters of files and directories; and those that they have.
+    pub(super) fn check_chains(&self) -> (Vec<Problem>, ClusterSet) {
         let mut problems = Vec::new();
         let mut used = ClusterSet::below(self.table.numbers().end);
         for directory in self.directories.values() {
@@ -112,21 +145,7 @@ impl Volume {
             }
         }
         problems.dedup();
-        let lost = self
-            .table
-            .numbers()
-            .filter(|cluster| !used.contains(*cluster))
-            .filter(|cluster| matches!(self.table.link(*cluster), Link::Next(_) | Link::End))
-            .count() as u64;
-        if lost > 0 {
-            let bytes = lost * self.geometry.cluster_bytes();
-            problems.push(Problem::Lost {
-                clusters: lost,
-                bytes,
-            });
-        }
-        self.check_copies(source, &mut problems)?;
-        Ok(problems)
+        (problems, used)
     }
 
     fn check_copies(
@@ -136,7 +155,10 @@ impl Volume {
     ) -> Result<(), FatError> {
         let sectors = self.differing_sectors(source)?.len() as u64;
         if sectors > 0 {
-            problems.push(Problem::TablesDiffer { sectors });
+            problems.push(match self.table_read {
+                TableCopy::First => Problem::TablesDiffer { sectors },
+                TableCopy::Second => Problem::FirstTable { sectors },
+            });
         }
         problems.extend(self.summary_differs(source)?);
         let boot = self.boot_sectors(source)?;
@@ -152,7 +174,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Sectors in which the second table is not the first.
+    /// Sectors in which the two tables differ.
     pub(super) fn differing_sectors(
         &self,
         source: &(impl ReadAt + ?Sized),

@@ -127,15 +127,12 @@ impl Volume {
     /// sector with its record is written. What it had stays taken until [`Volume::release`].
     ///
     /// # Errors
-    /// [`FatError::NotFound`] (also for a directory), [`FatError::Chain`], [`FatError::Full`].
-    /// The volume is unchanged on error.
+    /// [`FatError::NotFound`] (also for a directory), [`FatError::Full`]. The volume is unchanged
+    /// on error.
     pub fn replace_file(&mut self, path: &str, content: &[u8]) -> Result<Replaced, FatError> {
         let size = u32::try_from(content.len()).map_err(|_| self.full(content.len() as u64))?;
         let entry = self.file(path)?;
-        let old = match entry.first_cluster {
-            0 => Vec::new(),
-            first => self.table.chain(first, path)?,
-        };
+        let old = self.chain_of(&entry, path);
         let cluster = self.store(content)?;
         self.alter(path, &entry, cluster, size, entry.read_only)?;
         Ok(Replaced(old))
@@ -144,7 +141,7 @@ impl Volume {
     /// Frees the clusters that a file had before [`Volume::replace_file`]. Take the changes of
     /// that first, and make these durable after them.
     pub fn release(&mut self, replaced: Replaced) {
-        self.table.release(&replaced.0);
+        self.free_unused(&replaced.0);
     }
 
     /// Sets or clears a file's read-only attribute: one bit of one sector.
@@ -214,16 +211,13 @@ impl Volume {
         self.add_name(parent, &name, path, ATTRIBUTE_DIRECTORY, cluster, 0)
     }
 
-    /// Removes a file and frees its clusters.
+    /// Removes a file and frees its clusters, but for those that are another's too.
     ///
     /// # Errors
-    /// [`FatError::NotFound`] (also for a directory), [`FatError::Chain`].
+    /// [`FatError::NotFound`] (also for a directory).
     pub fn remove_file(&mut self, path: &str) -> Result<(), FatError> {
         let entry = self.file(path)?;
-        let chain = match entry.first_cluster {
-            0 => Vec::new(),
-            first => self.table.chain(first, path)?,
-        };
+        let chain = self.chain_of(&entry, path);
         let key = self.directory_key(&split(path).0)?;
         let per_sector = self.geometry.sector_size as usize / RECORD;
         let first_sector = entry.slots.start / per_sector;
@@ -235,12 +229,27 @@ impl Volume {
             .map(|sector| self.directory_sector(key, sector))
             .collect();
         self.pending.publish.push(Publish::Sectors(step));
-        self.table.release(&chain);
+        self.free_unused(&chain);
         Ok(())
     }
 
-    /// Frees every cluster that no file or directory uses, and makes all tables equal to the
-    /// first. Gives the number of clusters freed.
+    /// The clusters of a file that is about to lose them; none where they are wrong, and these
+    /// stay taken then, for [`Volume::free_lost`].
+    fn chain_of(&self, entry: &DirectoryEntry, path: &str) -> Vec<u32> {
+        match entry.first_cluster {
+            0 => Vec::new(),
+            first => self.table.chain(first, path).unwrap_or_default(),
+        }
+    }
+
+    /// Frees those of some clusters that no file has: on a damaged volume another one may.
+    fn free_unused(&mut self, clusters: &[u32]) {
+        let (_, used) = self.check_chains();
+        let unused = clusters.iter().copied().filter(|c| !used.contains(*c));
+        self.table.release(&unused.collect::<Vec<u32>>());
+    }
+
+    /// Frees every cluster that no file or directory uses. Gives the number of clusters freed.
     ///
     /// # Errors
     /// [`FatError::Chain`] where a file's chain is broken: nothing is freed then.
@@ -250,19 +259,14 @@ impl Volume {
             .table
             .numbers()
             .filter(|cluster| !used.contains(*cluster))
-            .filter(|cluster| {
-                matches!(
-                    self.table.link(*cluster),
-                    super::table::Link::Next(_) | super::table::Link::End
-                )
-            })
+            .filter(|cluster| self.table.link(*cluster).is_lost())
             .collect();
         self.table.release(&lost);
         Ok(lost.len() as u64)
     }
 
     /// Asks the next [`Volume::take_changes`] for what makes copies equal and marks true: sectors
-    /// in which the tables differ, the free-cluster summary, the boot sector's copy, and the
+    /// in which the tables differ, as the table says that was read, the free-cluster summary, the boot sector's copy, and the
     /// marks that another system left to say that it had not finished writing.
     ///
     /// # Errors

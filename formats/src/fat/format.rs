@@ -4,7 +4,7 @@ use super::boot::BACKUP_BOOT;
 use super::directory::{ATTRIBUTE_LABEL, Directory, record};
 use super::edit::{Pending, SectorWrite};
 use super::table::Table;
-use super::volume::{ROOT, Volume};
+use super::volume::{ROOT, TableCopy, Volume};
 use super::{FatError, FatKind, Geometry};
 use std::collections::BTreeMap;
 
@@ -113,6 +113,7 @@ fn empty(geometry: Geometry, label: &[u8; 11]) -> Volume {
         geometry,
         table,
         directories: BTreeMap::from([(ROOT, root)]),
+        table_read: TableCopy::First,
         pending: Pending::default(),
     }
 }

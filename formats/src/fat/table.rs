@@ -20,8 +20,17 @@ pub(super) enum Link {
     Free,
     Next(u32),
     End,
-    /// Marked bad, or a number that no cluster has.
+    /// The mark of a cluster that the medium cannot hold: nobody's, and not to be used.
+    Bad,
+    /// A number that no cluster has.
     Wrong(u32),
+}
+
+impl Link {
+    /// Whether a cluster that no file has should be free, and is not.
+    pub(super) fn is_lost(self) -> bool {
+        matches!(self, Self::Next(_) | Self::End | Self::Wrong(_))
+    }
 }
 
 const FAT32_MASK: u32 = 0x0FFF_FFFF;
@@ -95,6 +104,7 @@ impl Table {
         match value {
             0 => Link::Free,
             value if value >= end => Link::End,
+            value if value == end - 1 => Link::Bad,
             value if value >= 2 && (value as usize) < self.entries.len() => Link::Next(value),
             value => Link::Wrong(value),
         }
@@ -147,6 +157,7 @@ impl Table {
                 Link::End => return Ok(chain),
                 Link::Next(next) => cluster = next,
                 Link::Free => return Err(wrong(format!("cluster {cluster} is marked free"))),
+                Link::Bad => return Err(wrong(format!("cluster {cluster} is marked bad"))),
                 Link::Wrong(value) => {
                     return Err(wrong(format!("cluster {cluster} leads to {value}")));
                 }

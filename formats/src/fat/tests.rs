@@ -302,8 +302,11 @@ fn loops_and_double_directories_are_errors() {
     let a = volume.find("a").unwrap().first_cluster;
     let b = volume.find("a/b").unwrap().first_cluster;
     let table = (volume.geometry().reserved * 512) as usize;
+    let second = table + (volume.geometry().table_sectors * 512) as usize;
     let mut looped = bytes.clone();
-    looped[table + 2 * a as usize..][..2].copy_from_slice(&(a as u16).to_le_bytes());
+    for table in [table, second] {
+        looped[table + 2 * a as usize..][..2].copy_from_slice(&(a as u16).to_le_bytes());
+    }
     assert!(matches!(
         Volume::open(&looped, 16 * MIB),
         Err(FatError::Chain { .. })
@@ -326,8 +329,11 @@ fn check_names_what_is_wrong() {
     let table = (volume.geometry().reserved * 512) as usize;
     let one = volume.find("one").unwrap().first_cluster as usize;
     let two = volume.find("two").unwrap().first_cluster as usize;
+    // Another sector of the second table differs, and has lost a file of its own there.
+    let second = table + (volume.geometry().table_sectors * 512) as usize;
     let broken = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = bytes.clone();
+        bytes[second..][..16].fill(0);
         change(&mut bytes);
         let volume = Volume::open(&bytes, 16 * MIB).unwrap();
         let problems = volume.check(&bytes).unwrap();
@@ -339,22 +345,22 @@ fn check_names_what_is_wrong() {
     expect![[r#"
         /one: its clusters are wrong: 6 clusters hold 9000 bytes
         /two: another file has cluster 7 too
-        4 clusters (8192 bytes) are lost; they are freed by the next change
+        4 clusters (8192 bytes) belong to no file
         1 sectors of the second allocation table differ from the first
     "#]]
     .assert_eq(&broken(&|bytes| {
         bytes[table + 2 * one..][..2].copy_from_slice(&(two as u16).to_le_bytes());
     }));
     expect![[r#"
-        1 clusters (2048 bytes) are lost; they are freed by the next change
-        1 sectors of the second allocation table differ from the first
+        1 clusters (2048 bytes) belong to no file
+        2 sectors of the second allocation table differ from the first
     "#]]
     .assert_eq(&broken(&|bytes| {
         bytes[table + 2 * 4000..][..2].copy_from_slice(&[0xFF, 0xFF]);
     }));
     expect![[r#"
         /one: its clusters are wrong: cluster 2 is marked free
-        4 clusters (8192 bytes) are lost; they are freed by the next change
+        4 clusters (8192 bytes) belong to no file
         1 sectors of the second allocation table differ from the first
     "#]]
     .assert_eq(&broken(&|bytes| {
@@ -442,6 +448,76 @@ fn marks_and_copies_are_put_right() {
             apply(&mut bytes, &changes.tables);
             assert!(bytes == good, "{said}");
         }
+    }
+}
+
+#[test]
+fn a_damaged_first_table_comes_back_from_the_second() {
+    let files = [("one", &[1; 90_000][..]), ("a/b/two", &[2; 700_000])];
+    for (mib, sector_size) in [(16, 512), (64, 4096), (300, 512)] {
+        let size = mib * MIB;
+        let good = make(size, sector_size, &files);
+        let geometry = *Volume::open(&good, size).unwrap().geometry();
+        let sector = sector_size as usize;
+        let table = geometry.reserved as usize * sector;
+        let length = geometry.table_sectors as usize * sector;
+        // A sector with the middle of a file, the start of the table, and all of it.
+        for place in [
+            table + sector..table + 2 * sector,
+            table..table + 64,
+            table..table + length,
+        ] {
+            let mut bytes = good.clone();
+            bytes[place.clone()].fill(0xA5);
+            let mut volume = Volume::open(&bytes, size).unwrap();
+            for (path, content) in files {
+                assert!(volume.read_file(&bytes, path, MIB).unwrap() == content);
+            }
+            let sectors = (place.len().div_ceil(sector)) as u64;
+            let first = Problem::FirstTable { sectors };
+            assert!(volume.check(&bytes).unwrap().contains(&first), "{place:?}");
+            // What puts it right may itself be cut off after any of its writes.
+            volume.tidy(&bytes).unwrap();
+            for write in volume.take_changes().tables {
+                apply(&mut bytes, &[write]);
+                let volume = Volume::open(&bytes, size).unwrap();
+                assert!(volume.read_file(&bytes, "a/b/two", MIB).unwrap() == files[1].1);
+            }
+            assert!(bytes == good);
+            // The second alone is made like the first.
+            bytes[place.start + length..place.end + length].fill(0xA5);
+            let mut volume = Volume::open(&bytes, size).unwrap();
+            let second = Problem::TablesDiffer { sectors };
+            assert!(volume.check(&bytes).unwrap().contains(&second), "{place:?}");
+            volume.tidy(&bytes).unwrap();
+            apply(&mut bytes, &volume.take_changes().tables);
+            assert!(bytes == good);
+        }
+    }
+}
+
+#[test]
+fn a_file_with_wrong_clusters_goes_and_takes_none_of_another() {
+    let good = make(16 * MIB, 512, &[("one", &[1; 9000]), ("two", &[2; 9000])]);
+    let volume = Volume::open(&good, 16 * MIB).unwrap();
+    let geometry = *volume.geometry();
+    let first = |path: &str| volume.find(path).unwrap().first_cluster as usize;
+    let (one, two) = (first("one"), first("two"));
+    // The second cluster of one is free, and then the second one of two.
+    for second in [0, two + 1] {
+        let mut bytes = good.clone();
+        for table in 0..2 {
+            let start = (geometry.reserved + table * geometry.table_sectors) as usize * 512;
+            bytes[start + 2 * one..][..2].copy_from_slice(&(second as u16).to_le_bytes());
+        }
+        let mut volume = Volume::open(&bytes, 16 * MIB).unwrap();
+        volume.remove_file("one").unwrap();
+        volume.free_lost().unwrap();
+        write_in_order(&mut bytes, volume.take_changes());
+        let volume = Volume::open(&bytes, 16 * MIB).unwrap();
+        assert_eq!(volume.check(&bytes).unwrap(), []);
+        assert!(volume.read_file(&bytes, "two", MIB).unwrap() == [2; 9000]);
+        fsck_is_silent(&bytes);
     }
 }
 

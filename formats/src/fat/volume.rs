@@ -21,9 +21,19 @@ const MAX_DEPTH: usize = 32;
 pub struct Volume {
     pub(super) geometry: Geometry,
     pub(super) table: Table,
+    /// Which allocation table that was read from: the first, or its copy where the first leads
+    /// files astray and the copy does not.
+    pub(super) table_read: TableCopy,
     /// Directories by first cluster; the root directory by [`ROOT`].
     pub(super) directories: BTreeMap<u32, Directory>,
     pub(super) pending: Pending,
+}
+
+/// One of a volume's two allocation tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableCopy {
+    First,
+    Second,
 }
 
 /// A name in a directory.
@@ -46,8 +56,13 @@ pub struct DirectoryEntry {
 }
 
 impl Volume {
-    /// Reads the boot sector, the first allocation table and every directory of a volume of
+    /// Reads the boot sector, an allocation table and every directory of a volume of
     /// `volume_bytes` bytes.
+    ///
+    /// The table is the first one, unless it says what cannot be, such as that two files share a
+    /// cluster, and the second does not. No change of ours that is cut off leaves such a first
+    /// table, so what is in it is damage; and to make the second one like it would lose files for
+    /// good.
     ///
     /// # Errors
     /// [`FatError::Boot`] where it is no volume this module reads, [`FatError::Chain`] or
@@ -56,13 +71,30 @@ impl Volume {
         let mut boot = [0; 512];
         read(source, 0, &mut boot)?;
         let geometry = Geometry::parse(&boot, volume_bytes)?;
+        let first = Self::by_table(source, geometry, TableCopy::First);
+        if geometry.tables != 2 || first.as_ref().is_ok_and(Self::is_sound) {
+            return first;
+        }
+        match Self::by_table(source, geometry, TableCopy::Second) {
+            Ok(second) if second.is_sound() => Ok(second),
+            _ => first,
+        }
+    }
+
+    fn by_table(
+        source: &(impl ReadAt + ?Sized),
+        geometry: Geometry,
+        copy: TableCopy,
+    ) -> Result<Self, FatError> {
         let sector = u64::from(geometry.sector_size);
         let mut bytes = vec![0; (geometry.table_sectors * sector) as usize];
-        read(source, geometry.reserved * sector, &mut bytes)?;
+        let start = geometry.reserved + copy as u64 * geometry.table_sectors;
+        read(source, start * sector, &mut bytes)?;
         let table = Table::parse(&geometry, &bytes);
         let mut volume = Self {
             geometry,
             table,
+            table_read: copy,
             directories: BTreeMap::new(),
             pending: Pending::default(),
         };
