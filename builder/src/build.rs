@@ -19,7 +19,7 @@ use crate::work::{Origin, Work};
 use nos_formats::pe::Uki;
 use nos_formats::tree::{Kind, TreePath};
 use nos_manifest::Ingredients;
-use nos_specs::lock::{Lock, LockedPackage};
+use nos_specs::lock::{Lock, LockedPackage, SOURCE_ARCHITECTURE};
 use nos_specs::system::System;
 use nos_store::{ActionResult, Digest, Output, RootTarget, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,7 +81,7 @@ impl Step {
 /// What a build would do.
 #[derive(Debug, Clone)]
 pub struct Outlook {
-    /// Packages that would be fetched.
+    /// Packages and archives of sources that would be fetched.
     pub fetch: Vec<(String, LockedPackage)>,
     /// All actions.
     pub steps: Vec<Step>,
@@ -117,18 +117,12 @@ impl Session<'_> {
         lock: &Lock,
         wanted: &[(String, LockedPackage)],
     ) -> Result<(), BuildError> {
-        let is_own = |(name, pin): &&(String, LockedPackage)| lock.packages.get(name) == Some(pin);
-        let (own, others): (Vec<_>, Vec<_>) = wanted.iter().partition(is_own);
-        let names = |wanted: Vec<&(String, LockedPackage)>| -> Vec<String> {
-            wanted.into_iter().map(|(name, _)| name.clone()).collect()
+        let is_own = |(name, pin): &&(String, LockedPackage)| {
+            pin.architecture == SOURCE_ARCHITECTURE || lock.packages.get(name) == Some(pin)
         };
-        debian::fetch(archive, lock, names(own).iter().map(String::as_str))?;
-        let toolchain = crate::init::toolchain()?;
-        let fetched = debian::fetch(
-            archive,
-            &toolchain,
-            names(others).iter().map(String::as_str),
-        );
+        let (own, others): (Vec<_>, Vec<_>) = wanted.iter().partition(is_own);
+        debian::fetch(archive, own.into_iter().map(|(name, pin)| (name, pin)))?;
+        let fetched = debian::fetch(archive, others.into_iter().map(|(name, pin)| (name, pin)));
         fetched.map_err(|error| match error {
             debian::DebianError::Gone { mirror, packages } => BuildError::Init {
                 reason: format!(
@@ -299,22 +293,33 @@ impl Session<'_> {
     pub fn inventory(&self, system: &System, lock: &Lock) -> Result<Inventory, BuildError> {
         let plan = plan(system, lock)?;
         let builder = self.builder();
-        let mut crates = BTreeMap::new();
+        let mut read = bom::Read::default();
         for (id, action) in plan.iter() {
-            let Work::Crates = action.work else {
+            if !matches!(
+                action.work,
+                Work::Crates { .. } | Work::Source(Origin::Any(_))
+            ) {
                 continue;
-            };
+            }
             let part = plan.towards(id);
             let last = part.system();
             let all = realise(&builder, &part, survey(&builder, &part)?)?;
+            let Some(made) = all.get(&last) else {
+                continue;
+            };
             let inputs = part.actions.last().map(|action| action.inputs.as_slice());
-            let lock = inputs.and_then(|inputs| all.get(inputs.first()?));
-            if let (Some(lock), Some(made)) = (lock, all.get(&last)) {
-                let pinned = bom::of_build(self.store, &lock.result, &made.result)?;
-                crates.insert(id, pinned);
+            match inputs.and_then(|inputs| all.get(inputs.first()?)) {
+                Some(lock) => {
+                    let pinned = bom::of_build(self.store, &lock.result, &made.result)?;
+                    read.crates.insert(id, pinned);
+                }
+                None => {
+                    let digest = crate::oci::digest_of(&builder, &action.label, &made.result)?;
+                    read.images.insert(id, digest);
+                }
             }
         }
-        Ok(Inventory::of(&system.host, &plan, lock, &crates)?)
+        Ok(Inventory::of(&system.host, &plan, lock, &read)?)
     }
 
     /// Paths of the local sources that a system reads, relative to the spec's folder, sorted.
@@ -485,17 +490,19 @@ impl Session<'_> {
         };
         let known = survey(&there, &plan)?;
         for (id, action) in plan.iter() {
-            match (&action.work, known.get(&id)) {
-                (Work::Unpack { name, pin }, _) => {
-                    let digest = debian::digest_of(name, pin)?;
-                    if from.contains(&digest)? {
-                        self.store.add_file(from.object_path(&digest))?;
-                    }
+            for (name, pin) in action.work.pins() {
+                let digest = debian::digest_of(&name, &pin)?;
+                if from.contains(&digest)? {
+                    self.store.add_file(from.object_path(&digest))?;
                 }
-                (Work::Fetch(_) | Work::Git(..) | Work::Pull { .. } | Work::Crates, Some(done)) => {
-                    self.borrow(from, done)?
-                }
-                _ => {}
+            }
+            let work = &action.work;
+            let is_fetched = matches!(
+                work,
+                Work::Fetch(_) | Work::Git(..) | Work::Pull { .. } | Work::Crates { .. }
+            );
+            if let (true, Some(done)) = (is_fetched, known.get(&id)) {
+                self.borrow(from, done)?;
             }
         }
         Ok(())
@@ -526,7 +533,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Packages whose trees are not known and whose files are not stored.
+    /// Packages and sources whose trees are not known and whose files are not stored.
     pub(crate) fn lacking(
         &self,
         plan: &Plan,
@@ -534,11 +541,13 @@ impl Session<'_> {
     ) -> Result<Vec<(String, LockedPackage)>, BuildError> {
         let mut fetch = Vec::new();
         for (id, action) in plan.iter() {
-            if let Work::Unpack { name, pin } = &action.work
-                && !known.contains_key(&id)
-                && !self.store.contains(&debian::digest_of(name, pin)?)?
-            {
-                fetch.push((name.clone(), pin.clone()));
+            if known.contains_key(&id) {
+                continue;
+            }
+            for (name, pin) in action.work.pins() {
+                if !self.store.contains(&debian::digest_of(&name, &pin)?)? {
+                    fetch.push((name, pin));
+                }
             }
         }
         Ok(fetch)
@@ -556,8 +565,8 @@ impl Session<'_> {
             if let Some(key) = all.get(&id).and_then(|r| r.key) {
                 targets.push(RootTarget::Result(key));
             }
-            if let Work::Unpack { name, pin } = &action.work {
-                let digest = debian::digest_of(name, pin)?;
+            for (name, pin) in action.work.pins() {
+                let digest = debian::digest_of(&name, &pin)?;
                 if self.store.contains(&digest)? {
                     targets.push(RootTarget::Object(digest));
                 }

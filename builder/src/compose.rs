@@ -34,7 +34,7 @@ const NOBODY: u32 = 65_534;
 /// Fact of a root, and of its image: the packages in it, see [`Composition::packages`].
 pub(crate) const PACKAGES_FACT: &str = "packages";
 
-/// Fact of a root and its image: what stands for the versions of the builds in it, as JSON; only
+/// Fact of a root and its image: what stands for the versions of the builds and of the container image in it, as JSON; only
 /// where there are any.
 pub(crate) const BUILDS_FACT: &str = "builds";
 
@@ -85,7 +85,12 @@ pub(crate) fn compose(
     Ok(result)
 }
 
-/// What stands for the versions of builds: digits of the digest of what the image has of each, so that
+/// What the part of an image is called that a container image brings.
+fn base_owner(parts: &Compose) -> Option<String> {
+    parts.base.as_ref().map(|base| format!("oci {base}"))
+}
+
+/// What stands for the versions of builds and container images: digits of the digest of what the image has of each, so that
 /// it changes where the image does.
 fn versions(
     parts: &Compose,
@@ -93,8 +98,8 @@ fn versions(
     owners: &BTreeMap<TreePath, String>,
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let mut versions = BTreeMap::new();
-    for name in &parts.builds {
-        let owner = format!("build {name}");
+    let builds = parts.builds.iter().map(|name| format!("build {name}"));
+    for owner in builds.chain(base_owner(parts)) {
         let mut content = Tree::new();
         for (path, node) in tree.iter() {
             let is_file = matches!(node.kind, Kind::File(_) | Kind::Symlink(_));
@@ -133,7 +138,7 @@ pub(crate) fn composition(
     inputs: &[&ActionResult],
 ) -> Result<Composition, BuildError> {
     let store = builder.store;
-    let (base, inputs) = inputs.split_at(usize::from(parts.base).min(inputs.len()));
+    let (base, inputs) = inputs.split_at(usize::from(parts.base.is_some()).min(inputs.len()));
     let (packages, rest) = inputs.split_at(parts.packages.len().min(inputs.len()));
     let (builds, sources) = rest.split_at(parts.builds.len().min(rest.len()));
     let mut trees = Vec::new();
@@ -146,8 +151,10 @@ pub(crate) fn composition(
         declared: BTreeSet::new(),
         always: BTreeSet::new(),
     };
+    let mut of_base = Vec::new();
     if let Some(base) = base.first() {
         let base = store.read_tree(&output_tree(base, "tree")?)?;
+        of_base = base.iter().map(|(path, _)| path.clone()).collect();
         let packages = std::mem::replace(&mut root.tree, base);
         // Paths of packages are those of a merged /usr, the base's need not be.
         root.lay(&packages)?;
@@ -176,6 +183,14 @@ pub(crate) fn composition(
         false => None,
     };
     root.tree.check_links()?;
+    // Not for trimming: what an image made elsewhere says of itself may name anything.
+    if let Some(owner) = &base_owner(parts) {
+        for path in of_base {
+            if !root.declared.contains(&path) {
+                merged.owners.entry(path).or_insert_with(|| owner.clone());
+            }
+        }
+    }
     let packages = root.packages(&merged.owners);
     Ok(Composition {
         packages,

@@ -2,7 +2,7 @@
 //! of the archive. The language knows where they are named; only here is it known whether they
 //! are there.
 
-use crate::debian::{DebianError, UnknownPackage};
+use crate::debian::DebianError;
 use crate::error::BuildError;
 use crate::kernel::minimal::Refused;
 use crate::sources;
@@ -25,6 +25,7 @@ pub fn bad_sources(folder: &Path, checked: &Checked) -> Vec<Diagnostic> {
             MentionKind::File => sources::Kind::File,
             MentionKind::Folder => sources::Kind::Folder,
             MentionKind::Package
+            | MentionKind::SourcePackage
             | MentionKind::Program
             | MentionKind::Image
             | MentionKind::KernelOption => continue,
@@ -133,7 +134,24 @@ fn absolute(path: &TreePath) -> String {
 /// As [`explain`], for an error of the archive.
 pub fn explain_packages(checked: &Checked, error: &DebianError) -> Vec<Diagnostic> {
     match error {
-        DebianError::UnknownPackages(unknown) => unknown_packages(checked, unknown),
+        DebianError::UnknownPackages(unknown) => {
+            let unknown = unknown.iter().map(|package| Unknown {
+                kind: MentionKind::Package,
+                name: &package.name,
+                suite: &package.suite,
+                nearest: &package.nearest,
+            });
+            unknown_packages(checked, &unknown.collect::<Vec<_>>())
+        }
+        DebianError::UnknownSources(unknown) => {
+            let unknown = unknown.iter().map(|source| Unknown {
+                kind: MentionKind::SourcePackage,
+                name: &source.name,
+                suite: &source.suite,
+                nearest: &source.nearest,
+            });
+            unknown_packages(checked, &unknown.collect::<Vec<_>>())
+        }
         DebianError::Conflict { chain, .. } => {
             let message = format!("these packages cannot be together: {}", chain.join("; "));
             let help = "leave out one of them, name another package that does the same, or put \
@@ -159,35 +177,49 @@ pub fn explain_packages(checked: &Checked, error: &DebianError) -> Vec<Diagnosti
     }
 }
 
+/// What does not exist in the archive.
+struct Unknown<'a> {
+    kind: MentionKind,
+    name: &'a String,
+    suite: &'a str,
+    nearest: &'a [String],
+}
+
+impl Unknown<'_> {
+    /// What is wrong, and what to do.
+    fn said(&self) -> (String, String) {
+        let (what, find) = match self.kind {
+            MentionKind::SourcePackage => ("source package", "apt-cache showsrc"),
+            _ => ("package", "apt-cache search"),
+        };
+        let help = match self.nearest {
+            [] => format!("correct the name; `{find}` finds packages by words"),
+            [one] => format!("did you mean {one:?}?"),
+            many => format!("did you mean one of {}?", many.join(", ")),
+        };
+        let message = format!("there is no {what} {:?} in {}", self.name, self.suite);
+        (message, help)
+    }
+}
+
 /// A message for each place of each unknown package; empty where one of them is named nowhere.
-fn unknown_packages(checked: &Checked, unknown: &[UnknownPackage]) -> Vec<Diagnostic> {
+fn unknown_packages(checked: &Checked, unknown: &[Unknown<'_>]) -> Vec<Diagnostic> {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
-    for UnknownPackage {
-        name,
-        suite,
-        nearest,
-        ..
-    } in unknown
-    {
-        if !seen.insert(name) {
+    for unknown in unknown {
+        if !seen.insert(unknown.name) {
             continue;
         }
         let before = found.len();
-        for mention in packages(checked).filter(|mention| &mention.name == name) {
-            let message = format!("there is no package {name:?} in {suite}");
-            let help = match nearest.as_slice() {
-                [] => "correct the name; `apt-cache search` finds packages by words".into(),
-                [one] => format!("did you mean {one:?}?"),
-                many => format!("did you mean one of {}?", many.join(", ")),
-            };
+        let is_it = |m: &&Mention| m.kind == unknown.kind && &m.name == unknown.name;
+        for mention in checked.mentions.iter().filter(is_it) {
+            let (message, help) = unknown.said();
             let diagnostic = Diagnostic::new(codes::UNKNOWN_PACKAGE, mention.span, message, help);
-            found.push(
-                match (nearest.first(), is_literal(mention, &checked.sources)) {
-                    (Some(near), true) => diagnostic.fix(mention.span, format!("{near:?}")),
-                    _ => diagnostic,
-                },
-            );
+            let near = unknown.nearest.first();
+            found.push(match (near, is_literal(mention, &checked.sources)) {
+                (Some(near), true) => diagnostic.fix(mention.span, format!("{near:?}")),
+                _ => diagnostic,
+            });
         }
         if found.len() == before {
             return Vec::new();
@@ -271,6 +303,7 @@ fn offer(diagnostic: Diagnostic, mention: &Mention, near: &str, sources: &Source
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::debian::{UnknownPackage, UnknownSource};
     use nos_specs::{NoFiles, check};
 
     const SPEC: &str = r#"
@@ -333,6 +366,22 @@ host edge { services = [web] }
         // The kernel's package is named by the library: there is no place to show.
         let error = DebianError::UnknownPackages(vec![unknown("ngnix"), unknown("linux-image")]);
         assert_eq!(explain(&checked, &BuildError::Debian(error)), []);
+
+        let spec = SPEC.replace("service web {", "service web {\n  builds = [app]");
+        let build = "build app {\n  source = debian(\"dnsmsq\")\n  using = make()\n}\n";
+        let checked_source = check("a.nos", &format!("{build}{spec}"), &NoFiles);
+        let error = DebianError::UnknownSources(vec![UnknownSource {
+            name: "dnsmsq".into(),
+            suite: "trixie".into(),
+            nearest: vec!["dnsmasq".into()],
+        }]);
+        let found = explain(&checked_source, &BuildError::Debian(error));
+        assert_eq!(
+            shown(&checked_source, &found),
+            [
+                "E0701 \"dnsmsq\": there is no source package \"dnsmsq\" in trixie; did you mean \"dnsmasq\"?"
+            ]
+        );
 
         let chain = vec![
             "image web wants ngnix".into(),

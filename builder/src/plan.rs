@@ -6,7 +6,8 @@
 
 mod builds;
 
-pub use builds::{build_group, wanted_commits};
+pub(crate) use builds::cargo_locks;
+pub use builds::{build_group, wanted_commits, wanted_sources};
 
 use crate::kernel::Feature;
 use crate::kernel::minimal::{self, Configuration, Deciding};
@@ -83,7 +84,9 @@ pub fn wanted_groups(systems: &[System]) -> Result<BTreeMap<String, Vec<String>>
 /// As [`wanted_groups`].
 pub fn lock_is_current(systems: &[System], lock: &Lock) -> Result<bool, PlanError> {
     let commits = wanted_commits(systems);
+    let sources = wanted_sources(systems);
     Ok(commits.keys().all(|name| lock.commits.contains_key(name))
+        && sources.iter().all(|name| lock.sources.contains_key(name))
         && wanted_groups(systems)?
             .iter()
             .all(|(group, wants)| lock.groups.get(group).is_some_and(|g| &g.wants == wants)))
@@ -217,6 +220,14 @@ pub enum PlanError {
         /// The commit.
         commit: String,
     },
+    /// The lock lacks a source.
+    #[error(
+        "nos.lock does not pin the source of {package:?}; run `nos lock` and commit the result"
+    )]
+    SourceNotLocked {
+        /// Name of the source package.
+        package: String,
+    },
     /// One image name, two contents.
     #[error(
         "image {image:?} has different packages on two hosts of this spec; give one of them another name"
@@ -269,14 +280,7 @@ pub fn plan(system: &System, lock: &Lock) -> Result<Plan, PlanError> {
 /// # Errors
 /// As [`plan`].
 pub fn plan_with(system: &System, lock: &Lock, init_from_source: bool) -> Result<Plan, PlanError> {
-    let mut planner = Planner {
-        lock,
-        plan: Plan {
-            actions: Vec::new(),
-        },
-        unpacked: BTreeMap::new(),
-        built: BTreeMap::new(),
-    };
+    let mut planner = Planner::new(lock);
     let boot = planner.unpack_group_only(BOOT_GROUP, BOOT_PACKAGE)?;
     let users = users(system);
     let (mut roots, mut images) = (Vec::new(), Vec::new());
@@ -308,6 +312,14 @@ pub fn plan_with(system: &System, lock: &Lock, init_from_source: bool) -> Result
     Ok(planner.plan)
 }
 
+/// What a container image is called in plans and in the list of ingredients.
+fn base_name(base: &Base) -> &str {
+    match base {
+        Base::Oci { path } => path,
+        Base::Registry { url, .. } => url.rsplit('/').next().unwrap_or_default(),
+    }
+}
+
 struct Planner<'a> {
     lock: &'a Lock,
     plan: Plan,
@@ -316,7 +328,18 @@ struct Planner<'a> {
     built: BTreeMap<String, ActionId>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(lock: &'a Lock) -> Self {
+        Self {
+            lock,
+            plan: Plan {
+                actions: Vec::new(),
+            },
+            unpacked: BTreeMap::new(),
+            built: BTreeMap::new(),
+        }
+    }
+
     fn group(
         &self,
         group: &str,
@@ -453,22 +476,21 @@ impl Planner<'_> {
 
     /// An image made elsewhere, as a tree.
     fn base(&mut self, base: &Base) -> ActionId {
-        let (name, source) = match base {
+        let name = base_name(base).to_owned();
+        let (label, work) = match base {
             Base::Oci { path } => {
                 let work = Work::Source(Origin::Any(path.clone()));
-                let id = self.plan.push(format!("image {path}"), Vec::new(), work);
-                (path.clone(), id)
+                (format!("image {path}"), work)
             }
             Base::Registry { url, sha256 } => {
-                let name = url.rsplit('/').next().unwrap_or_default().to_owned();
                 let work = Work::Pull {
                     url: url.clone(),
                     sha256: sha256.clone(),
                 };
-                let id = self.plan.push(format!("pull {name}"), Vec::new(), work);
-                (name, id)
+                (format!("pull {name}"), work)
             }
         };
+        let source = self.plan.push(label, Vec::new(), work);
         let label = format!("import {name}");
         self.plan.push(label, vec![source], Work::Oci { name })
     }
@@ -540,7 +562,7 @@ impl Planner<'_> {
         let compose = Compose {
             image: name.into(),
             packages,
-            base: image.from.is_some(),
+            base: image.from.as_ref().map(|base| base_name(base).to_owned()),
             builds: image.builds.clone(),
             files,
             links: image.links.clone(),

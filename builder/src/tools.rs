@@ -10,7 +10,7 @@ use crate::realise::{realise, survey};
 use crate::work::{Compose, Work};
 use nos_specs::lock::Lock;
 use nos_store::RootTarget;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// A program and what it needs besides the libraries that it names itself.
@@ -45,6 +45,7 @@ impl Tools<'_> {
         let request = debian::Request {
             suite: suite.to_string(),
             groups: BTreeMap::from([(self.group(), wants)]),
+            sources: BTreeSet::new(),
         };
         let mode = if old.is_some() {
             Mode::UpdateAll
@@ -73,7 +74,7 @@ impl Tools<'_> {
         let known = survey(&builder, &plan)?;
         if !known.contains_key(&plan.system()) {
             let fetch = session.lacking(&plan, &known)?;
-            debian::fetch(archive, lock, fetch.iter().map(|(name, _)| name.as_str()))?;
+            debian::fetch(archive, fetch.iter().map(|(name, pin)| (name, pin)))?;
         }
         let all = realise(&builder, &plan, known)?;
         let done = all

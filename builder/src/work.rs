@@ -12,14 +12,14 @@ use crate::realise::Builder;
 use crate::schedule::Cost;
 use crate::system::SYSTEM_VERSION;
 use nos_manifest::{MANIFEST_VERSION, SystemManifest};
-use nos_specs::lock::{LockedCommit, LockedPackage};
+use nos_specs::lock::{LockedCommit, LockedPackage, LockedSource};
 use nos_specs::system::{DiskLayout, Fetch, Git, VirtualMachine};
 use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 7;
+const WORK_VERSION: u32 = 8;
 
 /// The same for [`Work::Make`], whose results take minutes and are made by other programs than this
 /// one: raised when a sandbox shows its command something else, or when what it leaves is taken
@@ -86,6 +86,16 @@ pub enum Work {
     /// The files of a commit. No inputs. Output `tree`. Which commit and which files is its key, where
     /// it is from is not.
     Git(Git, LockedCommit),
+    /// The source of a Debian package becomes a tree: upstream's archives, and with `patches` the
+    /// folder `debian` that says how they are changed. No inputs. Output `tree`.
+    DebianSource {
+        /// Name of the source package.
+        package: String,
+        /// Its archives; their digests decide.
+        pin: LockedSource,
+        /// Whether Debian's part is wanted.
+        patches: bool,
+    },
     /// An archive becomes a tree. Input: the file. Output `tree`.
     Archive {
         /// Its name.
@@ -94,8 +104,11 @@ pub enum Work {
     /// The `Cargo.lock` of a source. Input: its tree. Output `file`.
     CargoLock,
     /// The crates that a `Cargo.lock` names, unpacked. Input: the file. Output `tree`: `crates/`, one
-    /// folder each; `config.toml`, by which cargo takes them.
-    Crates,
+    /// folder each; `git/COMMIT/`, those of a repository; `config.toml`, by which cargo takes them.
+    Crates {
+        /// The commits that are pinned, by [`Git::pin_name`].
+        commits: BTreeMap<String, LockedCommit>,
+    },
     /// A part of a source of Rust packages. Input: its tree. Output `tree`; fact `packages`, the
     /// names of those whose code is in it, one a line.
     CargoPart {
@@ -174,8 +187,8 @@ pub struct Compose {
     pub image: String,
     /// Names of the packages whose trees are the first inputs.
     pub packages: Vec<String>,
-    /// Whether the first input is a tree that all else lies over.
-    pub base: bool,
+    /// Name of the container image whose tree is the first input and lies below all else.
+    pub base: Option<String>,
     /// Names of the builds whose trees follow those of packages among the inputs.
     pub builds: Vec<String>,
     /// Path in the image and mode of each source among the inputs, in input order.
@@ -278,9 +291,18 @@ impl Work {
                         .finish(),
                 ));
             }
+            Work::DebianSource { pin, patches, .. } => {
+                let key = KeyBuilder::new("nos.debian-source").number("patches", (*patches).into());
+                let files = pin.files.iter();
+                files.fold(key, |key, file| key.text(file.name(), &file.sha256))
+            }
             Work::Archive { .. } => KeyBuilder::new("nos.archive"),
             Work::CargoLock => KeyBuilder::new("nos.cargo-lock"),
-            Work::Crates => KeyBuilder::new("nos.crates"),
+            Work::Crates { commits } => {
+                let key = KeyBuilder::new("nos.crates");
+                let pins = commits.iter();
+                pins.fold(key, |key, (name, pin)| key.text(name, &pin.tree))
+            }
             Work::CargoPart { package, part } => KeyBuilder::new("nos.cargo-part")
                 .bytes("part", &serde_json::to_vec(&(package, part))?),
             Work::CargoLibraries(recipe) => {
@@ -319,11 +341,24 @@ impl Work {
         Ok(Some(key.finish()))
     }
 
+    /// The files of Debian's archive that it reads, each with its name.
+    pub(crate) fn pins(&self) -> Vec<(String, LockedPackage)> {
+        match self {
+            Work::Unpack { name, pin } => vec![(name.clone(), pin.clone())],
+            Work::DebianSource { pin, .. } => pin.pins().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// What it needs while it runs, on `cores` processors.
     pub(crate) fn cost(&self, cores: usize) -> Cost {
         let memory_mib = match self {
             // Decompressors of packages keep windows of up to 64 MiB.
-            Work::Unpack { .. } | Work::Archive { .. } | Work::Crates | Work::Oci { .. } => 96,
+            Work::Unpack { .. }
+            | Work::DebianSource { .. }
+            | Work::Archive { .. }
+            | Work::Crates { .. }
+            | Work::Oci { .. } => 96,
             // Objects that deltas stand on.
             Work::Git(..) => 256,
             Work::Source(_)
@@ -382,9 +417,14 @@ impl Work {
             Work::Compose(parts) => crate::compose::compose(builder, parts, inputs),
             Work::Fetch(wanted) => crate::fetch::fetch(builder, wanted),
             Work::Git(wanted, pin) => crate::git::fetch(builder, wanted, pin),
+            Work::DebianSource {
+                package,
+                pin,
+                patches,
+            } => crate::fetch::debian::source(builder, package, pin, *patches),
             Work::Archive { name } => crate::fetch::archive(builder, name, inputs),
             Work::CargoLock => cargo::lock_file(builder, inputs),
-            Work::Crates => cargo::crates(builder, inputs),
+            Work::Crates { commits } => cargo::crates(builder, commits, inputs),
             Work::CargoPart { package, part } => {
                 cargo::part(builder, package.as_deref(), *part, inputs)
             }

@@ -42,6 +42,9 @@ impl Context {
     /// Reads the environment.
     pub(crate) fn from_environment(global: Global) -> Self {
         let set = |name| std::env::var_os(name).filter(|v| !v.is_empty());
+        if let Some(authorities) = set("SSL_CERT_FILE") {
+            nos_builder::debian::trust_only(authorities.into());
+        }
         let given = global.store.filter(|path| !path.as_os_str().is_empty());
         let store = given.or_else(|| {
             let data = set("XDG_DATA_HOME")

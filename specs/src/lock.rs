@@ -25,10 +25,64 @@ pub struct Lock {
     /// Pinned packages, by `name` (one version each across the lock).
     #[serde(default)]
     pub packages: BTreeMap<String, LockedPackage>,
+    /// Sources of Debian packages, by name of the source package.
+    #[serde(default)]
+    pub sources: BTreeMap<String, LockedSource>,
     /// Commits of git repositories, by [`crate::system::Git::pin_name`]. Git names them by SHA-1; what is
     /// built is what has this digest.
     #[serde(default)]
     pub commits: BTreeMap<String, LockedCommit>,
+}
+
+/// The source of one Debian package.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedSource {
+    /// Debian version.
+    pub version: String,
+    /// Suite it was found in.
+    pub suite: String,
+    /// Its archives: upstream's, and what Debian adds. In order of their paths.
+    pub files: Vec<LockedFile>,
+}
+
+/// One file of a source package.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedFile {
+    /// Path below the mirror's root.
+    pub path: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+}
+
+/// What stands for the architecture of a source, in Debian's words.
+pub const SOURCE_ARCHITECTURE: &str = "source";
+
+impl LockedSource {
+    /// The pin of each file, by the file's name.
+    pub fn pins(&self) -> impl Iterator<Item = (String, LockedPackage)> {
+        self.files.iter().map(|file| {
+            let pin = LockedPackage {
+                version: self.version.clone(),
+                architecture: SOURCE_ARCHITECTURE.to_owned(),
+                suite: self.suite.clone(),
+                path: file.path.clone(),
+                size: file.size,
+                sha256: file.sha256.clone(),
+            };
+            (file.name().to_owned(), pin)
+        })
+    }
+}
+
+impl LockedFile {
+    /// The last part of its path.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// The files of one commit.
@@ -187,6 +241,9 @@ impl Lock {
                 return invalid(at("packages"), format!("{missing:?} is not pinned"));
             }
         }
+        for (name, source) in &self.sources {
+            source.validate(name)?;
+        }
         for (name, commit) in &self.commits {
             let id = name.strip_suffix(WITHOUT_SUBMODULES).unwrap_or(name);
             if id.len() != 40 || !is_hexadecimal(id) {
@@ -222,6 +279,22 @@ impl Lock {
             let _ = writeln!(out, "size = {}", package.size);
             let _ = writeln!(out, "sha256 = {}", quoted(&package.sha256));
         }
+        for (name, source) in &self.sources {
+            let _ = writeln!(out, "\n[sources.{}]", key(name));
+            let _ = writeln!(out, "version = {}", quoted(&source.version));
+            let _ = writeln!(out, "suite = {}", quoted(&source.suite));
+            out.push_str("files = [\n");
+            for file in &source.files {
+                let _ = writeln!(
+                    out,
+                    "    {{ path = {}, size = {}, sha256 = {} }},",
+                    quoted(&file.path),
+                    file.size,
+                    quoted(&file.sha256)
+                );
+            }
+            out.push_str("]\n");
+        }
         for (name, commit) in &self.commits {
             let _ = writeln!(out, "\n[commits.{}]", key(name));
             let _ = writeln!(out, "tree = {}", quoted(&commit.tree));
@@ -232,12 +305,9 @@ impl Lock {
 
 impl LockedPackage {
     fn validate(&self, name: &str) -> Result<(), LockError> {
-        let at = |field| format!("packages.{}.{field}", key(name));
+        let at = |field: &str| format!("packages.{}.{field}", key(name));
         if !is_package(name) {
             return invalid(format!("packages.{name:?}"), "not the name of a package");
-        }
-        if !is_word(&self.version, b".+~:-") {
-            return invalid(at("version"), "not a Debian version");
         }
         if !is_word(&self.architecture, b"-") {
             return invalid(
@@ -245,25 +315,62 @@ impl LockedPackage {
                 "not an architecture such as amd64 or all",
             );
         }
-        if !is_word(&self.suite, b"-.") {
-            return invalid(at("suite"), "not the name of a suite");
-        }
-        let parts = || self.path.split('/');
-        let plain = |part: &str| !part.is_empty() && !matches!(part, "." | "..");
-        if !parts().all(plain) || !self.path.bytes().all(|b| b.is_ascii_graphic()) {
-            return invalid(at("path"), "not a relative path without `..`");
-        }
-        if !self.path.ends_with(".deb") || self.path.contains(['?', '#', '\\']) {
+        if !self.path.ends_with(".deb") {
             return invalid(at("path"), "not the path of a .deb file");
         }
-        if self.size == 0 || self.size > MAX_PACKAGE_BYTES {
+        origin(&at, &self.version, &self.suite)?;
+        file(&at, &self.path, self.size, &self.sha256)
+    }
+}
+
+impl LockedSource {
+    fn validate(&self, name: &str) -> Result<(), LockError> {
+        let at = |field: &str| format!("sources.{}.{field}", key(name));
+        if !is_package(name) {
+            return invalid(format!("sources.{name:?}"), "not the name of a package");
+        }
+        origin(&at, &self.version, &self.suite)?;
+        if self.files.is_empty() {
+            return invalid(at("files"), "there are none");
+        }
+        if !self.files.is_sorted_by(|a, b| a.path < b.path) {
             return invalid(
-                at("size"),
-                format!("not between 1 and {MAX_PACKAGE_BYTES} bytes"),
+                at("files"),
+                "their paths are not in order, or one stands twice",
             );
         }
-        sha256(at("sha256"), &self.sha256)
+        let at = |field: &str| at(&format!("files.{field}"));
+        self.files
+            .iter()
+            .try_for_each(|each| file(&at, &each.path, each.size, &each.sha256))
     }
+}
+
+/// Whether version and suite are such.
+fn origin(at: &dyn Fn(&str) -> String, version: &str, suite: &str) -> Result<(), LockError> {
+    if !is_word(version, b".+~:-") {
+        return invalid(at("version"), "not a Debian version");
+    }
+    if !is_word(suite, b"-.") {
+        return invalid(at("suite"), "not the name of a suite");
+    }
+    Ok(())
+}
+
+/// Whether a file can be one of an archive.
+fn file(at: &dyn Fn(&str) -> String, path: &str, size: u64, digest: &str) -> Result<(), LockError> {
+    let plain = |part: &str| !part.is_empty() && !matches!(part, "." | "..");
+    let fits = |b: u8| b.is_ascii_graphic() && !b"?#\\".contains(&b);
+    if !path.split('/').all(plain) || !path.bytes().all(fits) {
+        return invalid(at("path"), "not a relative path without `..`");
+    }
+    if size == 0 || size > MAX_PACKAGE_BYTES {
+        return invalid(
+            at("size"),
+            format!("not between 1 and {MAX_PACKAGE_BYTES} bytes"),
+        );
+    }
+    sha256(at("sha256"), digest)
 }
 
 fn invalid<T>(place: impl Into<String>, message: impl Into<String>) -> Result<T, LockError> {

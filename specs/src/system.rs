@@ -202,6 +202,13 @@ pub enum BuildSource {
     Fetch(Fetch),
     /// A commit of a git repository.
     Git(Git),
+    /// The source of a Debian package.
+    Debian {
+        /// Name of the source package.
+        package: String,
+        /// Whether Debian's patches are applied.
+        patches: bool,
+    },
 }
 
 /// A commit of a git repository, with the files that it names.

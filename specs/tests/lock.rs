@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use expect_test::{Expect, expect};
-use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedCommit, LockedPackage, SuitePin};
+use nos_specs::lock::{
+    Group, LOCK_VERSION, Lock, LockedCommit, LockedFile, LockedPackage, LockedSource, SuitePin,
+};
 use proptest::prelude::*;
 
 fn lock() -> Lock {
@@ -36,6 +38,21 @@ fn lock() -> Lock {
         packages: ["libc6", "nginx", "libstdc++6"]
             .map(|n| (n.to_owned(), package(n)))
             .into(),
+        sources: [(
+            "libc".to_owned(),
+            LockedSource {
+                version: "1.2-3".into(),
+                suite: "trixie".into(),
+                files: ["debian.tar.xz", "orig.tar.gz"]
+                    .map(|ending| LockedFile {
+                        path: format!("pool/main/libc_1.2.{ending}"),
+                        size: 12,
+                        sha256: sha256.clone(),
+                    })
+                    .into(),
+            },
+        )]
+        .into(),
         commits: ["", " without submodules"]
             .map(|n| {
                 (
@@ -80,13 +97,21 @@ fn the_text_is_canonical_and_reads_back() {
     "#]]
     .assert_eq(text.split("\n[packages.\"libstdc++6\"]").next().unwrap());
     expect![[r#"
+        [sources.libc]
+        version = "1.2-3"
+        suite = "trixie"
+        files = [
+            { path = "pool/main/libc_1.2.debian.tar.xz", size = 12, sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+            { path = "pool/main/libc_1.2.orig.tar.gz", size = 12, sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" },
+        ]
+
         [commits.a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1]
         tree = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
         [commits."a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1 without submodules"]
         tree = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     "#]]
-    .assert_eq(&text[text.find("[commits").unwrap()..]);
+    .assert_eq(&text[text.find("[sources").unwrap()..]);
 }
 
 /// The message for the lock's text with `from` replaced by `to`.
@@ -151,6 +176,21 @@ fn a_lock_that_nos_lock_never_writes_is_refused_with_its_place() {
         "pool/main/libc6.deb",
         "pool/main/libc6.deb?x",
         expect!["packages.libc6.path: not the path of a .deb file"],
+    );
+    wrong(
+        "libc_1.2.debian",
+        "a/../libc_1.2.debian",
+        expect!["sources.libc.files.path: not a relative path without `..`"],
+    );
+    wrong(
+        "libc_1.2.debian",
+        "libc_1.2.zebra",
+        expect!["sources.libc.files: their paths are not in order, or one stands twice"],
+    );
+    wrong(
+        "size = 12,",
+        "size = 0,",
+        expect!["sources.libc.files.size: not between 1 and 17179869184 bytes"],
     );
     wrong(
         "[commits.a1",

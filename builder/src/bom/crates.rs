@@ -1,6 +1,6 @@
 //! Crates that Rust packages are made of, from their lock files.
 
-use crate::cargo::{Crate, LockFile};
+use crate::cargo::{Crate, LockFile, Pin};
 use crate::compose::output_tree;
 use crate::error::BuildError;
 use crate::init;
@@ -19,8 +19,10 @@ pub struct PinnedCrate {
     pub version: String,
     /// Where it is from, in cargo's words; `None` for the usual registry.
     pub registry: Option<String>,
-    /// SHA-256 of its archive, 64 hexadecimal digits.
-    pub sha256: String,
+    /// SHA-256 of its archive, 64 hexadecimal digits; `None` where it is from a repository.
+    pub sha256: Option<String>,
+    /// Address of its repository and the commit, where it is from one.
+    pub commit: Option<(String, String)>,
     /// Its licences as an SPDX expression, where its manifest has one.
     pub licence: Option<String>,
 }
@@ -55,11 +57,20 @@ pub(crate) fn of_init() -> Vec<PinnedCrate> {
 }
 
 fn pin(wanted: Crate, licence: Option<String>) -> PinnedCrate {
+    let is_usual = wanted.is_usual();
+    let (registry, sha256, commit) = match wanted.pin {
+        Pin::Checksum(sha256) => {
+            let registry = (!is_usual).then_some(wanted.source);
+            (registry, Some(sha256.to_string()), None)
+        }
+        Pin::Commit(repository) => (None, None, Some((repository.url, repository.commit))),
+    };
     PinnedCrate {
-        registry: (!wanted.is_usual()).then_some(wanted.source),
         name: wanted.name,
         version: wanted.version,
-        sha256: wanted.checksum.to_string(),
+        registry,
+        sha256,
+        commit,
         licence,
     }
 }
@@ -69,7 +80,7 @@ fn licence(
     crates: &Tree<Blob>,
     wanted: &Crate,
 ) -> Result<Option<String>, BuildError> {
-    let path = TreePath::new(format!("crates/{}/Cargo.toml", wanted.title()))?;
+    let path = TreePath::new(format!("{}/Cargo.toml", wanted.folder()))?;
     let Some(Kind::File(blob)) = crates.get(&path).map(|node| &node.kind) else {
         return Ok(None);
     };
@@ -119,7 +130,7 @@ mod tests {
     fn init_names_its_crates() {
         let crates = of_init();
         let json = crates.iter().find(|c| c.name == "serde_json").unwrap();
-        assert_eq!(json.sha256.len(), 64);
+        assert_eq!(json.sha256.as_ref().unwrap().len(), 64);
         assert_eq!(json.registry, None);
     }
 }

@@ -72,7 +72,12 @@ fn part(name: &str, component: &Component) -> Value {
             part["name"] = json!(pinned.name);
             part["version"] = json!(pinned.version);
             part["purl"] = json!(purl::cargo(pinned));
-            part["hashes"] = sha256(&pinned.sha256);
+            if let Some(digest) = &pinned.sha256 {
+                part["hashes"] = sha256(digest);
+            }
+            if let Some((url, _)) = &pinned.commit {
+                part["externalReferences"] = json!([{ "type": "vcs", "url": url }]);
+            }
             if let Some(licence) = &pinned.licence {
                 part["licenses"] = json!([{ "expression": licence }]);
             }
@@ -84,6 +89,20 @@ fn part(name: &str, component: &Component) -> Value {
             part["type"] = json!("file");
             part["hashes"] = sha256(digest);
             part["externalReferences"] = json!([{ "type": "distribution", "url": url }]);
+        }
+        Component::Container {
+            url,
+            sha256: digest,
+        } => {
+            part["type"] = json!("container");
+            if let Some(digest) = digest {
+                part["hashes"] = sha256(digest);
+            }
+            if let (Some(url), Some(digest)) = (url, digest) {
+                part["version"] = json!(format!("sha256:{digest}"));
+                part["purl"] = json!(purl::container(url, digest));
+                part["externalReferences"] = json!([{ "type": "distribution", "url": url }]);
+            }
         }
         Component::Commit { url, commit } => {
             part["type"] = json!("library");

@@ -18,7 +18,7 @@ pub use provenance::{Material, provenance};
 
 use crate::init;
 use crate::plan::{ActionId, BOOT_PACKAGE, Plan, PlanError};
-use crate::work::Work;
+use crate::work::{Origin, Work};
 use nos_specs::lock::{Lock, LockedPackage};
 use nos_store::Digest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,6 +102,14 @@ pub enum Component {
         /// Its SHA-256, 64 hexadecimal digits.
         sha256: String,
     },
+    /// A container image.
+    Container {
+        /// Its address in a registry; `None` where it is beside the spec.
+        url: Option<String>,
+        /// SHA-256 of its manifest or index, 64 hexadecimal digits; of an archive without one its
+        /// own. `None` where it was not read.
+        sha256: Option<String>,
+    },
     /// A commit of a git repository.
     Commit {
         /// Where the repository is.
@@ -117,17 +125,21 @@ pub enum Component {
     },
 }
 
+/// What only the inputs of a plan tell, by the action that brings them.
+#[derive(Debug, Clone, Default)]
+pub struct Read {
+    /// The crates of lock files.
+    pub crates: BTreeMap<ActionId, Vec<PinnedCrate>>,
+    /// Digests of container images beside the spec.
+    pub images: BTreeMap<ActionId, Digest>,
+}
+
 impl Inventory {
-    /// The inventory of a planned system. `crates` are those of each action that fetches some.
+    /// The inventory of a planned system.
     ///
     /// # Errors
     /// As [`init::toolchain`].
-    pub fn of(
-        host: &str,
-        plan: &Plan,
-        lock: &Lock,
-        crates: &BTreeMap<ActionId, Vec<PinnedCrate>>,
-    ) -> Result<Self, PlanError> {
+    pub fn of(host: &str, plan: &Plan, lock: &Lock, read: &Read) -> Result<Self, PlanError> {
         let time = lock.suites.values().map(|pin| pin.date.as_str()).max();
         let mut inventory = Self {
             host: host.to_string(),
@@ -142,15 +154,15 @@ impl Inventory {
         for (id, action) in plan.iter() {
             match &action.work {
                 Work::Image { name } => {
-                    inventory.product(Product::Image(name.clone()), plan, id, crates);
+                    inventory.product(Product::Image(name.clone()), plan, id, read);
                 }
                 Work::Kernel { .. } | Work::MinimalKernel { .. } => {
-                    inventory.product(Product::Kernel, plan, id, crates);
+                    inventory.product(Product::Kernel, plan, id, read);
                 }
                 Work::ShippedInit { sha256 } => inventory.init(Some(*sha256)),
                 Work::MadeInit { expected } => inventory.init(*expected),
                 Work::Unpack { name, .. } if name == BOOT_PACKAGE => {
-                    inventory.product(Product::BootLoader, plan, id, crates);
+                    inventory.product(Product::BootLoader, plan, id, read);
                 }
                 _ => {}
             }
@@ -187,19 +199,13 @@ impl Inventory {
     }
 
     /// Adds a product with every pinned input that the action reaches.
-    fn product(
-        &mut self,
-        product: Product,
-        plan: &Plan,
-        action: ActionId,
-        crates: &BTreeMap<ActionId, Vec<PinnedCrate>>,
-    ) {
+    fn product(&mut self, product: Product, plan: &Plan, action: ActionId, read: &Read) {
         self.products.entry(product.clone()).or_default();
         for id in reached(plan, action) {
-            for pinned in crates.get(&id).into_iter().flatten() {
+            for pinned in read.crates.get(&id).into_iter().flatten() {
                 self.add_crate(product.clone(), pinned.clone());
             }
-            if let Some((name, component)) = component(plan, id) {
+            for (name, component) in components(plan, id, read) {
                 self.add(product.clone(), name, component);
             }
         }
@@ -217,44 +223,61 @@ fn reached(plan: &Plan, from: ActionId) -> BTreeSet<ActionId> {
     seen
 }
 
-/// The pinned input that an action brings, with its name among components.
-fn component(plan: &Plan, ActionId(index): ActionId) -> Option<(String, Component)> {
-    let action = plan.actions.get(index)?;
-    match &action.work {
+/// The pinned inputs that an action brings, with their names among components.
+fn components(plan: &Plan, id: ActionId, read: &Read) -> Vec<(String, Component)> {
+    let Some(action) = plan.actions.get(id.0) else {
+        return Vec::new();
+    };
+    vec![match &action.work {
         Work::Unpack { name, pin } => {
             let component = Component::Debian {
                 name: name.clone(),
                 pin: pin.clone(),
             };
-            Some((name.clone(), component))
+            (name.clone(), component)
+        }
+        // Each of its archives has a digest of its own.
+        Work::DebianSource { package, pin, .. } => {
+            let files = pin.pins().map(|(file, pin)| {
+                let name = package.clone();
+                (file, Component::Debian { name, pin })
+            });
+            return files.collect();
         }
         Work::Fetch(fetch) => {
             let component = Component::Fetched {
                 url: fetch.url.clone(),
                 sha256: fetch.sha256.clone(),
             };
-            Some((fetch.url.clone(), component))
+            (fetch.url.clone(), component)
         }
         Work::Pull { url, sha256 } => {
-            let component = Component::Fetched {
-                url: url.clone(),
-                sha256: sha256.clone(),
+            let component = Component::Container {
+                url: Some(url.clone()),
+                sha256: Some(sha256.clone()),
             };
-            Some((format!("{url}@{sha256}"), component))
+            (format!("{url}@{sha256}"), component)
         }
         Work::Git(git, _) => {
             let component = Component::Commit {
                 url: git.url.clone(),
                 commit: git.commit.clone(),
             };
-            Some((format!("{}@{}", git.url, git.commit), component))
+            (format!("{}@{}", git.url, git.commit), component)
+        }
+        Work::Source(Origin::Any(_)) => {
+            let component = Component::Container {
+                url: None,
+                sha256: read.images.get(&id).map(ToString::to_string),
+            };
+            (action.label.clone(), component)
         }
         Work::Source(_) => {
             let label = action.label.clone();
-            Some((label.clone(), Component::Local { label }))
+            (label.clone(), Component::Local { label })
         }
-        _ => None,
-    }
+        _ => return Vec::new(),
+    }]
 }
 
 #[cfg(test)]

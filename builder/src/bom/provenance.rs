@@ -44,7 +44,10 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
             })),
             Component::Crate(pinned) => dependencies.push(json!({
                 "uri": purl::cargo(pinned),
-                "digest": { "sha256": pinned.sha256 },
+                "digest": match (&pinned.sha256, &pinned.commit) {
+                    (None, Some((_, commit))) => json!({ "gitCommit": commit }),
+                    (sha256, _) => json!({ "sha256": sha256 }),
+                },
             })),
             Component::Fetched { url, sha256 } => dependencies.push(json!({
                 "uri": url,
@@ -54,7 +57,14 @@ pub fn provenance(inventory: &Inventory, system: &BuiltSystem, materials: &[Mate
                 "uri": format!("git+{url}@{commit}"),
                 "digest": { "gitCommit": commit },
             })),
-            Component::Local { .. } => {}
+            Component::Container {
+                url: Some(url),
+                sha256: Some(sha256),
+            } => dependencies.push(json!({
+                "uri": purl::container(url, sha256),
+                "digest": { "sha256": sha256 },
+            })),
+            Component::Container { .. } | Component::Local { .. } => {}
         }
     }
     let init = &inventory.init;

@@ -24,6 +24,10 @@ pub(super) fn cargo(pinned: &PinnedCrate) -> String {
         encoded(&pinned.name),
         encoded(&pinned.version)
     );
+    if let Some((repository, commit)) = &pinned.commit {
+        let vcs = format!("git+{repository}@{commit}");
+        return format!("{url}?vcs_url={}", encoded(&vcs));
+    }
     match &pinned.registry {
         Some(registry) => {
             let (_, address) = registry.split_once('+').unwrap_or(("", registry));
@@ -31,6 +35,17 @@ pub(super) fn cargo(pinned: &PinnedCrate) -> String {
         }
         None => url,
     }
+}
+
+/// The package URL of a container image in a registry, by the digest of its manifest or index.
+pub(super) fn container(url: &str, sha256: &str) -> String {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    let name = place.rsplit('/').next().unwrap_or_default();
+    format!(
+        "pkg:oci/{}@sha256%3A{sha256}?repository_url={}",
+        encoded(&name.to_lowercase()),
+        encoded(place)
+    )
 }
 
 /// Percent-encodes all but the characters that the specification lets stand.

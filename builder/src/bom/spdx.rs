@@ -87,7 +87,12 @@ fn package(name: &str, component: &Component) -> Value {
         Component::Crate(pinned) => {
             package["name"] = json!(pinned.name);
             package["versionInfo"] = json!(pinned.version);
-            package["checksums"] = sha256(&pinned.sha256);
+            if let Some(digest) = &pinned.sha256 {
+                package["checksums"] = sha256(digest);
+            }
+            if let Some((url, commit)) = &pinned.commit {
+                package["downloadLocation"] = json!(format!("git+{url}@{commit}"));
+            }
             package["externalRefs"] = json!([{
                 "referenceCategory": "PACKAGE-MANAGER",
                 "referenceType": "purl",
@@ -104,6 +109,24 @@ fn package(name: &str, component: &Component) -> Value {
             package["downloadLocation"] = json!(url);
             package["checksums"] = sha256(digest);
             package["primaryPackagePurpose"] = json!("SOURCE");
+        }
+        Component::Container {
+            url,
+            sha256: digest,
+        } => {
+            package["primaryPackagePurpose"] = json!("CONTAINER");
+            if let Some(digest) = digest {
+                package["checksums"] = sha256(digest);
+            }
+            if let (Some(url), Some(digest)) = (url, digest) {
+                package["downloadLocation"] = json!(url);
+                package["versionInfo"] = json!(format!("sha256:{digest}"));
+                package["externalRefs"] = json!([{
+                    "referenceCategory": "PACKAGE-MANAGER",
+                    "referenceType": "purl",
+                    "referenceLocator": purl::container(url, digest),
+                }]);
+            }
         }
         Component::Commit { url, commit } => {
             package["downloadLocation"] = json!(format!("git+{url}@{commit}"));

@@ -69,7 +69,7 @@ fn inventory() -> Inventory {
     let lock = Lock::parse(LOCK).unwrap();
     let system = &checked.systems[0];
     let plan = plan(system, &lock).unwrap();
-    Inventory::of(&system.host, &plan, &lock, &BTreeMap::new()).unwrap()
+    Inventory::of(&system.host, &plan, &lock, &Read::default()).unwrap()
 }
 
 fn shows(lines: impl IntoIterator<Item = String>, expected: &Expect) {

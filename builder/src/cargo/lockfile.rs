@@ -1,24 +1,46 @@
 //! `Cargo.lock`: which crates, from where, with which digest.
 
+use super::repository::Repository;
 use super::{registry, workspace};
+use crate::compose::output_object;
 use crate::error::BuildError;
-use crate::realise::Builder;
+use crate::plan::Plan;
+use crate::realise::{Builder, realise, survey};
+use nos_specs::system::Git;
 use nos_store::{ActionResult, Digest, Output};
+use std::collections::BTreeMap;
 
 /// One crate that must be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Crate {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// The registry, as the file names it (`registry+https://…`).
+    /// The registry or repository, as the file names it (`registry+https://…`, `git+https://…`).
     pub(crate) source: String,
-    pub(crate) checksum: Digest,
+    pub(crate) pin: Pin,
+}
+
+/// What says that a crate is the one that is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// The checksum of its archive.
+    Checksum(Digest),
+    /// The commit of its repository.
+    Commit(Repository),
 }
 
 impl Crate {
     /// Name of its folder.
     pub(crate) fn title(&self) -> String {
         format!("{}-{}", self.name, self.version)
+    }
+
+    /// Path of its folder among all crates.
+    pub(crate) fn folder(&self) -> String {
+        match &self.pin {
+            Pin::Checksum(_) => format!("crates/{}", self.title()),
+            Pin::Commit(repository) => format!("{}/{}", repository.folder(), self.title()),
+        }
     }
 
     /// Whether it is from the registry that packages are from which name none.
@@ -47,6 +69,21 @@ pub(crate) fn lock_file(
     Ok(ActionResult::with_output("file", Output::Object(file)))
 }
 
+/// The commits that a lock file takes crates from. The plan's last action takes the file out of its
+/// source.
+///
+/// # Errors
+/// [`BuildError`] where the source cannot be had or has no lock file that can be followed.
+pub(crate) fn commits_of(builder: &Builder<'_>, plan: &Plan) -> Result<Vec<Git>, BuildError> {
+    let mut all = realise(builder, plan, survey(builder, plan)?)?;
+    let done = all.remove(&plan.system());
+    let done = done.ok_or(BuildError::MissingOutput { name: "file" })?;
+    let file = output_object(&done.result, "file")?;
+    let text = builder.store.read_object(&file.digest)?;
+    let lock = LockFile::parse(&String::from_utf8_lossy(&text))?;
+    Ok(lock.repositories().keys().map(|r| r.git()).collect())
+}
+
 #[derive(serde::Deserialize)]
 struct File {
     #[serde(default)]
@@ -62,6 +99,17 @@ struct Package {
 }
 
 impl LockFile {
+    /// The repositories that crates are from, each with those that are from it.
+    pub(crate) fn repositories(&self) -> BTreeMap<&Repository, Vec<&Crate>> {
+        let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for wanted in &self.crates {
+            if let Pin::Commit(repository) = &wanted.pin {
+                found.entry(repository).or_default().push(wanted);
+            }
+        }
+        found
+    }
+
     /// Reads the text of a lock file.
     ///
     /// # Errors
@@ -91,23 +139,28 @@ impl LockFile {
                 found.members.push(name);
                 continue;
             };
-            let checksum = checksum.and_then(|text| text.parse().ok());
-            let Some(checksum) = checksum else {
-                let from = match source.starts_with("git+") {
-                    true => "; crates are not taken from repositories",
-                    false => "",
-                };
-                return Err(wrong(format!(
-                    "the crate {name} {version} comes from {source} and has no checksum in \
-                     Cargo.lock{from}; take it from a registry, or copy it beside the package and \
-                     name it by its path"
-                )));
+            let refused = |why: String| {
+                wrong(format!(
+                    "the crate {name} {version} comes from {source}, which {why}"
+                ))
+            };
+            let pin = if source.starts_with("git+") {
+                Pin::Commit(Repository::parse(&source).map_err(refused)?)
+            } else {
+                let checksum = checksum.and_then(|text| text.parse().ok());
+                Pin::Checksum(checksum.ok_or_else(|| {
+                    refused(
+                        "has no checksum in Cargo.lock; take it from a registry or a repository, \
+                         or copy it beside the package and name it by its path"
+                            .into(),
+                    )
+                })?)
             };
             found.crates.push(Crate {
                 name,
                 version,
                 source,
-                checksum,
+                pin,
             });
         }
         found.members.sort();
@@ -136,9 +189,19 @@ mod tests {
 
     #[test]
     fn what_no_checksum_pins_is_refused() {
-        let git = "[[package]]\nname = \"a\"\nversion = \"1\"\nsource = \"git+https://x\"\n";
-        let error = LockFile::parse(git).unwrap_err().to_string();
-        assert!(error.contains("has no checksum"), "{error}");
+        for (source, reason) in [
+            ("registry+https://x", "has no checksum"),
+            ("git+https://x", "names no commit"),
+            (
+                "git+ssh://x#0123456789012345678901234567890123456789",
+                "not asked over HTTPS",
+            ),
+        ] {
+            let text =
+                format!("[[package]]\nname = \"a\"\nversion = \"1\"\nsource = \"{source}\"\n");
+            let error = LockFile::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
         for bad in [
             "package = 1",
             "[[package]]\nname = \"../a\"\nversion = \"1\"\n",

@@ -15,9 +15,10 @@
 mod lockfile;
 mod parts;
 mod registry;
+mod repository;
 mod workspace;
 
-pub(crate) use lockfile::{Crate, LockFile, lock_file};
+pub(crate) use lockfile::{Crate, LockFile, Pin, commits_of, lock_file};
 pub use parts::Part;
 pub(crate) use parts::part;
 pub(crate) use registry::crates;

@@ -4,14 +4,16 @@
 //! cargo configuration may say (`[source.crates-io] replace-with = …`). What comes from there is
 //! checked against the lock file's checksum, so it does not matter for the result.
 
-use super::lockfile::{Crate, LockFile};
+use super::lockfile::{Crate, LockFile, Pin};
+use super::repository;
 use crate::compose::output_object;
 use crate::debian::{Base, Transport};
 use crate::error::BuildError;
 use crate::fetch;
 use crate::realise::Builder;
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
-use nos_store::{ActionResult, Blob, Output, Store};
+use nos_specs::lock::LockedCommit;
+use nos_store::{ActionResult, Blob, Digest, Output, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -32,6 +34,7 @@ const MAX_REPLACEMENTS: usize = 16;
 /// crate cannot be had.
 pub(crate) fn crates(
     builder: &Builder<'_>,
+    commits: &BTreeMap<String, LockedCommit>,
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
     let input = inputs
@@ -42,12 +45,23 @@ pub(crate) fn crates(
         .read_object(&output_object(input, "file")?.digest)?;
     let lock = LockFile::parse(&String::from_utf8_lossy(&text))?;
     let transport = Transport::new(CONNECTIONS);
-    let blobs = fetch_all(builder, &transport, &lock.crates)?;
+    let archives: Vec<(&Crate, Digest)> = lock
+        .crates
+        .iter()
+        .filter_map(|wanted| match &wanted.pin {
+            Pin::Checksum(checksum) => Some((wanted, *checksum)),
+            Pin::Commit(_) => None,
+        })
+        .collect();
+    let blobs = fetch_all(builder, &transport, &archives)?;
     let mut tree = Tree::new();
-    for (wanted, blob) in lock.crates.iter().zip(blobs) {
-        add(builder.store, &mut tree, wanted, &blob)?;
+    for ((wanted, checksum), blob) in archives.iter().zip(blobs) {
+        add(builder.store, &mut tree, wanted, checksum, &blob)?;
     }
-    let config = configuration(&lock.crates);
+    for (repository, wanted) in lock.repositories() {
+        repository::add(builder, &mut tree, repository, &wanted, commits)?;
+    }
+    let config = configuration(&lock);
     text_file(builder.store, &mut tree, "config.toml", &config)?;
     let digest = builder.store.add_tree(&tree)?;
     Ok(ActionResult::with_output("tree", Output::Tree(digest)))
@@ -57,13 +71,13 @@ pub(crate) fn crates(
 fn fetch_all(
     builder: &Builder<'_>,
     transport: &Transport,
-    wanted: &[Crate],
+    wanted: &[(&Crate, Digest)],
 ) -> Result<Vec<Blob>, BuildError> {
     let mut templates: BTreeMap<&str, String> = BTreeMap::new();
-    for wanted in wanted {
+    for (wanted, checksum) in wanted {
         // A store that has all of them needs no registry.
         if !templates.contains_key(wanted.source.as_str())
-            && !builder.store.contains(&wanted.checksum)?
+            && !builder.store.contains(checksum)?
             && !builder.options.offline
         {
             let template = template(builder, transport, &wanted.source)?;
@@ -75,15 +89,15 @@ fn fetch_all(
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(wanted) = wanted.get(at) else {
+            let Some((wanted, checksum)) = wanted.get(at) else {
                 return;
             };
             let address = templates
                 .get(wanted.source.as_str())
-                .map(|template| address(template, wanted));
+                .map(|template| address(template, wanted, checksum));
             let addresses: Vec<String> = address.into_iter().collect();
             let name = format!("{} {}", wanted.name, wanted.version);
-            let blob = fetch::file(builder, transport, &name, &addresses, &wanted.checksum);
+            let blob = fetch::file(builder, transport, &name, &addresses, checksum);
             if blob.is_err() {
                 next.store(usize::MAX / 2, Ordering::Relaxed);
             }
@@ -211,13 +225,8 @@ fn over_http(source: &str) -> Option<String> {
 }
 
 /// Where a crate is; the rules are those of the registry format's `dl`.
-fn address(template: &str, wanted: &Crate) -> String {
-    let Crate {
-        name,
-        version,
-        checksum,
-        ..
-    } = wanted;
+fn address(template: &str, wanted: &Crate, checksum: &Digest) -> String {
+    let Crate { name, version, .. } = wanted;
     if !template.contains('{') {
         return format!("{template}/{name}/{version}/download");
     }
@@ -239,6 +248,7 @@ fn add(
     store: &Store,
     tree: &mut Tree<Blob>,
     wanted: &Crate,
+    checksum: &Digest,
     blob: &Blob,
 ) -> Result<(), BuildError> {
     let title = wanted.title();
@@ -257,7 +267,7 @@ fn add(
         }
         tree.insert_with_parents(place, node)?;
     }
-    let sums = format!("{{\"files\":{{}},\"package\":\"{}\"}}", wanted.checksum);
+    let sums = format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}");
     text_file(
         store,
         tree,
@@ -266,7 +276,7 @@ fn add(
     )
 }
 
-fn text_file(
+pub(super) fn text_file(
     store: &Store,
     tree: &mut Tree<Blob>,
     path: &str,
@@ -284,10 +294,14 @@ fn text_file(
     Ok(tree.insert_with_parents(TreePath::new(path)?, node)?)
 }
 
-/// Cargo's configuration inside: every registry is the folder.
-fn configuration(crates: &[Crate]) -> String {
+/// Cargo's configuration inside: every registry is one folder, and every commit of a repository one.
+fn configuration(lock: &LockFile) -> String {
     let mut text = String::from("[source.nos]\ndirectory = \"/crates/crates\"\n");
-    let sources: BTreeSet<&str> = crates.iter().map(|wanted| wanted.source.as_str()).collect();
+    let registries = lock.crates.iter().filter(|wanted| match wanted.pin {
+        Pin::Checksum(_) => true,
+        Pin::Commit(_) => false,
+    });
+    let sources: BTreeSet<&str> = registries.map(|wanted| wanted.source.as_str()).collect();
     for source in sources {
         if is_crates_io(source) {
             text.push_str("[source.crates-io]\nreplace-with = \"nos\"\n");
@@ -298,13 +312,22 @@ fn configuration(crates: &[Crate]) -> String {
             ));
         }
     }
+    let mut folders = BTreeSet::new();
+    for repository in lock.repositories().into_keys() {
+        text.push_str(&repository.configuration());
+        folders.insert((&repository.commit, repository.folder()));
+    }
+    for (commit, folder) in folders {
+        text.push_str(&format!(
+            "[source.nos-{commit}]\ndirectory = \"/crates/{folder}\"\n"
+        ));
+    }
     text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nos_store::Digest;
 
     const LOCKED: &str = "registry+https://git.example/rust/crates.io-index";
 
@@ -337,20 +360,22 @@ mod tests {
 
     #[test]
     fn addresses_follow_the_registry() {
+        let digest = Digest::of(b"");
         let wanted = Crate {
             name: "Serde".into(),
             version: "1.0.1".into(),
             source: LOCKED.into(),
-            checksum: Digest::of(b""),
+            pin: Pin::Checksum(digest),
         };
         assert_eq!(
-            address("https://d/c", &wanted),
+            address("https://d/c", &wanted, &digest),
             "https://d/c/Serde/1.0.1/download"
         );
         assert_eq!(
             address(
                 "https://d/{lowerprefix}/{prefix}/{crate}-{version}.crate",
-                &wanted
+                &wanted,
+                &digest
             ),
             "https://d/se/rd/Se/rd/Serde-1.0.1.crate"
         );
@@ -358,13 +383,30 @@ mod tests {
 
     #[test]
     fn every_registry_is_replaced() {
-        let wanted = |source: &str| Crate {
-            name: "a".into(),
-            version: "1".into(),
-            source: source.into(),
-            checksum: Digest::of(b""),
-        };
-        let text = configuration(&[wanted(LOCKED), wanted("sparse+https://own.example/i/")]);
+        let commit = "a1".repeat(20);
+        let packages = [
+            (LOCKED.to_owned(), "registry"),
+            ("sparse+https://own.example/i/".into(), "registry"),
+            (
+                format!("git+https://git.example/a?branch=x%2Fy#{commit}"),
+                "git",
+            ),
+            (
+                format!("git+https://git.example/a?rev=a1a1#{commit}"),
+                "git",
+            ),
+        ];
+        let packages = packages.iter().enumerate().map(|(n, (source, kind))| {
+            let checksum = match *kind {
+                "git" => String::new(),
+                _ => format!("checksum = \"{}\"\n", Digest::of(b"")),
+            };
+            format!(
+                "[[package]]\nname = \"a{n}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\n{checksum}"
+            )
+        });
+        let lock = LockFile::parse(&packages.collect::<String>()).unwrap();
+        let text = configuration(&lock);
         let parsed: toml::Table = toml::from_str(&text).unwrap();
         let names: Vec<_> = parsed["source"]
             .as_table()
@@ -372,6 +414,20 @@ mod tests {
             .keys()
             .cloned()
             .collect();
-        assert_eq!(names, ["crates-io", "nos", "sparse+https://own.example/i/"]);
+        let folder = format!("nos-{commit}");
+        assert_eq!(
+            names,
+            [
+                "crates-io",
+                "git+https://git.example/a?branch=x%2Fy",
+                "git+https://git.example/a?rev=a1a1",
+                "nos",
+                &folder,
+                "sparse+https://own.example/i/"
+            ]
+        );
+        let branch = &parsed["source"]["git+https://git.example/a?branch=x%2Fy"];
+        assert_eq!(branch["branch"].as_str(), Some("x/y"));
+        assert_eq!(branch["replace-with"].as_str(), Some(folder.as_str()));
     }
 }

@@ -5,9 +5,9 @@ use super::environment::{ARCHITECTURE, Environment};
 use super::error::{DebianError, ReleaseError, TransportError};
 use super::mirror::{Base, Mirror};
 use super::progress::Event;
-use super::release::{Compression, IndexFile, MAX_INDEX_BYTES, Release};
+use super::release::{Compression, IndexFile, MAX_INDEX_BYTES, Release, SOURCES_PATH};
 use super::transport::Transport;
-use super::{date, index};
+use super::{date, index, sources};
 use nos_specs::lock::{Lock, SuitePin};
 use nos_store::{ActionKey, ActionResult, Digest, KeyBuilder, Output};
 use std::io::Read;
@@ -24,6 +24,8 @@ pub(crate) struct Suite {
     pub(crate) pin: SuitePin,
     /// Its packages, as [`index::condense`] gives them.
     pub(crate) packages: String,
+    /// Its sources, as [`sources::condense`] gives them; empty where nobody asks for them.
+    pub(crate) sources: String,
 }
 
 /// The suites that together serve one release: the release itself, its updates and its security
@@ -38,11 +40,13 @@ pub(crate) fn suites_of(release: &str) -> Vec<String> {
 }
 
 /// Fetches and verifies all suites of a release, side by side. None may be older than what the
-/// lock or the store has seen of it.
+/// lock or the store has seen of it. Indexes of sources are large, and fetched only where
+/// `with_sources`.
 pub(crate) fn load(
     env: &Environment<'_>,
     release: &str,
     old: Option<&Lock>,
+    with_sources: bool,
 ) -> Result<Vec<Suite>, DebianError> {
     let mirror = mirror(env, release)?;
     let transport = Transport::new(env.connections);
@@ -57,7 +61,7 @@ pub(crate) fn load(
             let (name, loader) = (name.clone(), &loader);
             scope.spawn(move || {
                 let seen = old.and_then(|lock| lock.suites.get(&name));
-                loader.suite(&name, seen)
+                loader.suite(&name, seen, with_sources)
             })
         };
         let threads: Vec<_> = names.iter().map(start).collect();
@@ -101,6 +105,27 @@ fn mirror<'e>(env: &Environment<'e>, release: &str) -> Result<&'e Mirror, Debian
     })
 }
 
+/// What an index lists.
+struct Kind {
+    /// In a person's words.
+    item: &'static str,
+    /// Under which the store keeps its short form. A change of that must change this word.
+    key: &'static str,
+    condense: fn(&str) -> String,
+}
+
+const PACKAGES: Kind = Kind {
+    item: "packages",
+    key: "debian-index/1",
+    condense: index::condense,
+};
+
+const SOURCES: Kind = Kind {
+    item: "sources",
+    key: "debian-sources/1",
+    condense: sources::condense,
+};
+
 /// A suite and what the store should remember of it.
 struct Loaded {
     suite: Suite,
@@ -114,11 +139,30 @@ struct Loader<'a> {
 }
 
 impl Loader<'_> {
-    fn suite(&self, name: &str, locked: Option<&SuitePin>) -> Result<Loaded, DebianError> {
+    fn suite(
+        &self,
+        name: &str,
+        locked: Option<&SuitePin>,
+        with_sources: bool,
+    ) -> Result<Loaded, DebianError> {
         let base = self.mirror.base(name);
         let (text, release) = self.release(base, name, locked)?;
         let mut results = Vec::new();
-        let packages = self.packages(base, name, &release, &mut results)?;
+        let mut list = |kind: &Kind, file: &IndexFile| {
+            self.list(base, name, kind, file, release.by_hash, &mut results)
+        };
+        let packages = list(&PACKAGES, &release.packages)?;
+        let sources = match (with_sources, &release.sources) {
+            (false, _) => String::new(),
+            (true, Some(file)) => list(&SOURCES, file)?,
+            (true, None) => {
+                return Err(DebianError::Release {
+                    suite: name.to_owned(),
+                    mirror: base.to_string(),
+                    reason: ReleaseError::NoIndex(SOURCES_PATH.to_owned()),
+                });
+            }
+        };
         let date = date::rfc3339(release.date);
         let mut seen = ActionResult::default();
         seen.facts.insert(DATE_FACT.to_owned(), date.clone());
@@ -131,6 +175,7 @@ impl Loader<'_> {
                     sha256: Digest::of(text.as_bytes()).to_string(),
                 },
                 packages,
+                sources,
             },
             results,
         })
@@ -225,17 +270,18 @@ impl Loader<'_> {
         }
     }
 
-    /// The suite's packages in short form: from the store, or fetched, verified and shortened.
-    fn packages(
+    /// An index in short form: from the store, or fetched, verified and shortened.
+    fn list(
         &self,
         base: &Base,
         suite: &str,
-        release: &Release,
+        kind: &Kind,
+        file: &IndexFile,
+        by_hash: bool,
         results: &mut Vec<(ActionKey, ActionResult)>,
     ) -> Result<String, DebianError> {
-        let file = &release.index;
         let store = self.env.store;
-        let key = KeyBuilder::new("debian-index/1")
+        let key = KeyBuilder::new(kind.key)
             .digest("packages", &file.compressed.digest)
             .finish();
         let known = store
@@ -248,10 +294,10 @@ impl Loader<'_> {
         {
             return Ok(text);
         }
-        let item = format!("packages of {suite}");
+        let item = format!("{} of {suite}", kind.item);
         let plain_path = format!("dists/{suite}/{}", file.path);
         let mut paths = vec![plain_path.clone()];
-        if release.by_hash {
+        if by_hash {
             paths.insert(0, format!("dists/{suite}/{}", file.by_hash_path()));
         }
         let wanted = Wanted {
@@ -273,7 +319,7 @@ impl Loader<'_> {
         }
         let bytes = store.read_object(&file.compressed.digest)?;
         let text = decompress(file, &bytes).map_err(wrong)?;
-        let condensed = index::condense(&text);
+        let condensed = (kind.condense)(&text);
         let digest = store.add_bytes(condensed.as_bytes())?;
         let blob = nos_store::Blob {
             digest,

@@ -93,6 +93,12 @@ pub enum DebianError {
         /// All of them, by group and name.
         Vec<UnknownPackage>,
     ),
+    /// Sources that are asked for and do not exist.
+    #[error("{}", lines(.0))]
+    UnknownSources(
+        /// All of them, by name.
+        Vec<UnknownSource>,
+    ),
     /// Packages that cannot be together.
     #[error(
         "{group}: these packages cannot be together:\n{}\nleave out one of them, or name another \
@@ -195,6 +201,19 @@ pub struct UnknownPackage {
     pub nearest: Vec<String>,
 }
 
+/// The source of a package that is asked for and does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no source package {name:?} in {suite}; {}", did_you_mean(.nearest))]
+pub struct UnknownSource {
+    /// The name.
+    pub name: String,
+    /// Suite it was looked for in.
+    pub suite: String,
+    /// Nearest names, nearest first; where the name is that of a package, the source that it is
+    /// made from.
+    pub nearest: Vec<String>,
+}
+
 /// What a signed `Release` must not say.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
@@ -239,8 +258,8 @@ pub enum ReleaseError {
         /// Who has seen it.
         place: &'static str,
     },
-    /// It lists no index for this architecture in an accepted compression.
-    #[error("it lists no main/binary-{0}/Packages.xz; use another mirror or suite")]
+    /// It lists no index of this path in an accepted compression.
+    #[error("it lists no {0}.xz; use another mirror or suite")]
     NoIndex(String),
 }
 
@@ -278,6 +297,17 @@ pub enum TransportError {
         /// Full address.
         address: String,
         /// What is wrong.
+        reason: String,
+    },
+    /// A certificate that no known authority has signed, or that is another server's.
+    #[error(
+        "{address} is not trusted: {reason}; use the server's usual address, or name a file with \
+         the certificate of the authority that signed it in SSL_CERT_FILE"
+    )]
+    Untrusted {
+        /// Full address.
+        address: String,
+        /// What is wrong with the certificate.
         reason: String,
     },
     /// The connection broke off, or sent less than it said.
@@ -331,7 +361,7 @@ fn did_you_mean(nearest: &[String]) -> String {
     }
 }
 
-fn lines(unknown: &[UnknownPackage]) -> String {
+fn lines(unknown: &[impl ToString]) -> String {
     unknown
         .iter()
         .map(ToString::to_string)

@@ -7,51 +7,49 @@ use super::error::{DebianError, TransportError};
 use super::index::{MAX_PACKAGE_BYTES, is_plain_path};
 use super::mirror::Mirror;
 use super::transport::Transport;
-use nos_specs::lock::{Lock, LockedPackage};
+use nos_specs::lock::{LockedPackage, SOURCE_ARCHITECTURE};
 use nos_store::Digest;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// What a fetch would bring.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Missing {
-    /// Names of locked packages that the store does not have, sorted.
+    /// Names of pinned files that the store does not have, sorted.
     pub packages: Vec<String>,
     /// Their size together, in bytes.
     pub size_bytes: u64,
 }
 
-/// What a fetch of these packages would bring, without fetching anything.
+/// What a fetch of these packages (name → pin) would bring, without fetching anything.
 ///
 /// # Errors
 /// [`DebianError::BadLock`] for pins that are none.
-pub fn missing<'n>(
+pub fn missing<'p>(
     env: &Environment<'_>,
-    lock: &Lock,
-    names: impl IntoIterator<Item = &'n str>,
+    pins: impl IntoIterator<Item = (&'p String, &'p LockedPackage)>,
 ) -> Result<Missing, DebianError> {
     let mut missing = Missing::default();
-    for item in items(env, lock, names)? {
+    for item in items(env, pins)? {
         missing.size_bytes = missing.size_bytes.saturating_add(item.pin.size);
         missing.packages.push(item.name);
     }
     Ok(missing)
 }
 
-/// Fetches these packages of the lock, several at once, each verified against its pin before
-/// the store names it. What the store has already needs neither network nor mirror. What was
+/// Fetches packages and archives of sources (name → pin), several at once, each verified against
+/// its pin before the store names it. What the store has already needs neither network nor mirror. What was
 /// fetched before an error stays.
 ///
 /// # Errors
 /// [`DebianError::Gone`] for packages that the mirror dropped, [`DebianError::WrongPackage`] for
 /// other bytes than pinned, [`DebianError::NoNetwork`] with everything that was still needed.
-pub fn fetch<'n>(
+pub fn fetch<'p>(
     env: &Environment<'_>,
-    lock: &Lock,
-    names: impl IntoIterator<Item = &'n str>,
+    pins: impl IntoIterator<Item = (&'p String, &'p LockedPackage)>,
 ) -> Result<(), DebianError> {
-    let mut items = items(env, lock, names)?;
+    let mut items = items(env, pins)?;
     if items.is_empty() {
         return Ok(());
     }
@@ -115,25 +113,23 @@ struct Item<'l> {
 }
 
 /// The packages that are not in the store, by name, none twice.
-fn items<'l, 'n>(
+fn items<'p>(
     env: &Environment<'_>,
-    lock: &'l Lock,
-    names: impl IntoIterator<Item = &'n str>,
-) -> Result<Vec<Item<'l>>, DebianError> {
-    let names: BTreeSet<&str> = names.into_iter().collect();
+    pins: impl IntoIterator<Item = (&'p String, &'p LockedPackage)>,
+) -> Result<Vec<Item<'p>>, DebianError> {
+    let pins: BTreeMap<&String, &LockedPackage> = pins.into_iter().collect();
     let mut items = Vec::new();
-    for name in names {
-        let pin = lock
-            .packages
-            .get(name)
-            .ok_or_else(|| DebianError::BadLock {
-                reason: format!("the package {name:?} is needed and not pinned"),
-            })?;
+    for (name, pin) in pins {
         let digest = digest_of(name, pin)?;
         if !env.store.contains(&digest)? {
+            let title = match pin.architecture.as_str() {
+                // The name of the file says which version it is.
+                SOURCE_ARCHITECTURE => name.clone(),
+                _ => format!("{name} {}", pin.version),
+            };
             items.push(Item {
-                name: name.to_owned(),
-                title: format!("{name} {}", pin.version),
+                name: name.clone(),
+                title,
                 pin,
                 digest,
             });

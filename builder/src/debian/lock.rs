@@ -5,8 +5,8 @@ use super::catalog::{Catalog, Need, RecordId};
 use super::environment::{ARCHITECTURE, Environment};
 use super::error::{DebianError, UnknownPackage};
 use super::index::{Index, Record};
-use super::{solve, suggest};
-use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedPackage};
+use super::{solve, sources, suggest};
+use nos_specs::lock::{Group, LOCK_VERSION, Lock, LockedPackage, LockedSource};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a spec asks of Debian.
@@ -17,6 +17,8 @@ pub struct Request {
     /// Group → names of packages, real or virtual. Each group is resolved by itself; a package
     /// has one version across all of them.
     pub groups: BTreeMap<String, Vec<String>>,
+    /// Names of the packages whose sources are wanted.
+    pub sources: BTreeSet<String>,
 }
 
 /// What happens to the pins of an earlier lock.
@@ -30,7 +32,18 @@ pub enum Mode {
     Update(BTreeSet<String>),
 }
 
-/// How a lock differs from the one before it.
+impl Mode {
+    /// Whether the pin of a package stays.
+    fn keeps(&self, name: &str) -> bool {
+        match self {
+            Mode::Keep => true,
+            Mode::UpdateAll => false,
+            Mode::Update(names) => !names.contains(name),
+        }
+    }
+}
+
+/// How a lock differs from the one before it. The source of a package is called `source NAME`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Changes {
     /// Name → version.
@@ -44,27 +57,16 @@ pub struct Changes {
 impl Changes {
     /// Compares two locks' pins.
     pub fn between(old: Option<&Lock>, new: &Lock) -> Self {
-        let none = BTreeMap::new();
-        let before = old.map_or(&none, |lock| &lock.packages);
+        let mut before = old.map(versions).unwrap_or_default();
         let mut changes = Self::default();
-        for (name, package) in &new.packages {
-            let version = package.version.clone();
-            match before.get(name) {
-                None => drop(changes.added.insert(name.clone(), version)),
-                Some(old) if old.version != version => {
-                    let pair = (old.version.clone(), version);
-                    changes.moved.insert(name.clone(), pair);
-                }
+        for (name, version) in versions(new) {
+            match before.remove(&name) {
+                None => drop(changes.added.insert(name, version)),
+                Some(old) if old != version => drop(changes.moved.insert(name, (old, version))),
                 Some(_) => {}
             }
         }
-        for (name, package) in before {
-            if !new.packages.contains_key(name) {
-                changes
-                    .removed
-                    .insert(name.clone(), package.version.clone());
-            }
-        }
+        changes.removed = before;
         changes
     }
 
@@ -72,6 +74,16 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.moved.is_empty()
     }
+}
+
+/// The version of everything that a lock pins.
+fn versions(lock: &Lock) -> BTreeMap<String, String> {
+    let packages = lock.packages.iter();
+    let packages = packages.map(|(name, package)| (name.clone(), package.version.clone()));
+    let sources = lock.sources.iter();
+    packages
+        .chain(sources.map(|(name, source)| (format!("source {name}"), source.version.clone())))
+        .collect()
 }
 
 /// Whether a lock answers a request as it stands, with nothing to resolve and nothing to drop.
@@ -88,6 +100,7 @@ fn narrowed(lock: &Lock, request: &Request) -> Option<Lock> {
     let mut narrowed = Lock {
         groups: BTreeMap::new(),
         packages: BTreeMap::new(),
+        sources: BTreeMap::new(),
         ..lock.clone()
     };
     for (name, wants) in &request.groups {
@@ -96,6 +109,10 @@ fn narrowed(lock: &Lock, request: &Request) -> Option<Lock> {
         let pins = pins.filter_map(|p| Some((p.clone(), lock.packages.get(p)?.clone())));
         narrowed.packages.extend(pins);
         narrowed.groups.insert(name.clone(), group.clone());
+    }
+    for name in &request.sources {
+        let source = lock.sources.get(name)?;
+        narrowed.sources.insert(name.clone(), source.clone());
     }
     Some(narrowed)
 }
@@ -135,7 +152,10 @@ pub fn lock(
         let changes = Changes::between(old, &same);
         return Ok((same, changes));
     }
-    let suites = archive::load(env, &request.suite, usable)?;
+    let kept = kept_sources(request, usable, mode);
+    let wanted = request.sources.iter().map(String::as_str);
+    let wanted: BTreeSet<&str> = wanted.filter(|name| !kept.contains_key(*name)).collect();
+    let suites = archive::load(env, &request.suite, usable, !wanted.is_empty())?;
     let index = index_of(&suites)?;
     let resolver = Resolver {
         request,
@@ -145,11 +165,14 @@ pub fn lock(
     };
     resolver.check_names(*mode == Mode::Keep)?;
     let resolved = resolver.resolve(*mode == Mode::Keep)?;
+    let mut sources = sources::newest(&request.suite, &suites, &wanted)?;
+    sources.extend(kept);
     let mut new = Lock {
         version: LOCK_VERSION,
         suites: BTreeMap::new(),
         groups: resolved.groups,
         packages: resolved.kept,
+        sources,
         commits: BTreeMap::new(),
     };
     for (name, id) in resolved.chosen {
@@ -163,13 +186,14 @@ pub fn lock(
 }
 
 fn check_locked(lock: Option<&Lock>, names: &BTreeSet<String>) -> Result<(), DebianError> {
-    let none = BTreeMap::new();
-    let packages = lock.map_or(&none, |lock| &lock.packages);
-    match names.iter().find(|name| !packages.contains_key(*name)) {
+    let none = Lock::default();
+    let lock = lock.unwrap_or(&none);
+    let known: BTreeSet<&String> = lock.packages.keys().chain(lock.sources.keys()).collect();
+    match names.iter().find(|name| !known.contains(name)) {
         None => Ok(()),
         Some(name) => Err(DebianError::NotLocked {
             name: name.clone(),
-            nearest: suggest::nearest(name, packages.keys().map(String::as_str)),
+            nearest: suggest::nearest(name, known.iter().map(|name| name.as_str())),
         }),
     }
 }
@@ -189,13 +213,20 @@ fn index_of(suites: &[Suite]) -> Result<Index<'_>, DebianError> {
 /// The versions to prefer.
 fn pins(old: Option<&Lock>, mode: &Mode) -> BTreeMap<String, String> {
     let all = old.into_iter().flat_map(|lock| &lock.packages);
-    let stays = |name: &String| match mode {
-        Mode::Keep => true,
-        Mode::UpdateAll => false,
-        Mode::Update(names) => !names.contains(name),
-    };
-    all.filter(|(name, _)| stays(name))
+    all.filter(|(name, _)| mode.keeps(name))
         .map(|(name, package)| (name.clone(), package.version.clone()))
+        .collect()
+}
+
+/// The pins of sources that stay.
+fn kept_sources(
+    request: &Request,
+    old: Option<&Lock>,
+    mode: &Mode,
+) -> BTreeMap<String, LockedSource> {
+    let wanted = request.sources.iter().filter(|name| mode.keeps(name));
+    wanted
+        .filter_map(|name| Some((name.clone(), old?.sources.get(name)?.clone())))
         .collect()
 }
 

@@ -3,8 +3,10 @@
 //!
 //! ```text
 //! Mirror ─▶ InRelease ─TrustSet─▶ Packages ─▶ Index ─solver─▶ Lock      lock()
-//! Lock ─▶ .deb, by SHA-256 ─▶ store                                     fetch()
+//!                              └▶ Sources ─▶ Lock                       lock()
+//! Lock ─▶ .deb, source archives, by SHA-256 ─▶ store                    fetch()
 //! .deb ─▶ tree, once ever ─▶ root                                       unpack(), merge()
+//! source archives ─▶ tree                                               source_tree()
 //! ```
 //!
 //! Invariants:
@@ -33,6 +35,7 @@ mod progress;
 mod relation;
 mod release;
 mod solve;
+mod sources;
 mod suggest;
 mod transport;
 mod unpack;
@@ -42,7 +45,7 @@ pub use alternatives::{Alternative, alternatives};
 pub use archive::probe;
 pub use clearsign::ClearsignError;
 pub use environment::{ARCHITECTURE, DEFAULT_CONNECTIONS, Environment};
-pub use error::{DebianError, ReleaseError, TransportError, UnknownPackage};
+pub use error::{DebianError, ReleaseError, TransportError, UnknownPackage, UnknownSource};
 pub(crate) use fetch::digest_of;
 pub use fetch::{Missing, fetch, missing};
 pub use index::{IndexError, StanzaError};
@@ -53,7 +56,7 @@ pub use mirror::{AptFile, Base, Mirror, MirrorError, Origin};
 pub use needs::way_to;
 pub use progress::{Event, Progress, Quiet};
 pub use relation::RelationError;
-pub use transport::Retry;
 pub(crate) use transport::{Answer, Question, Transport};
+pub use transport::{Retry, trust_only};
 pub use unpack::{TREE_OUTPUT, unpack, unpack_anew, unpack_key};
 pub use version::{Version, VersionError};

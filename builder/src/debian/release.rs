@@ -22,7 +22,7 @@ pub(crate) enum Compression {
     None,
 }
 
-/// Endings that `Packages` may have, best first.
+/// Endings that an index may have, best first.
 const COMPRESSIONS: [(&str, Compression); 3] = [
     (".xz", Compression::Xz),
     (".gz", Compression::Gzip),
@@ -65,8 +65,13 @@ pub(crate) struct Release {
     /// Whether indexes can be had by their digest.
     pub(crate) by_hash: bool,
     /// The packages of the component for one architecture.
-    pub(crate) index: IndexFile,
+    pub(crate) packages: IndexFile,
+    /// The sources of the component, where the archive has them.
+    pub(crate) sources: Option<IndexFile>,
 }
+
+/// Path of the index of sources below `dists/SUITE`, without the ending of its compression.
+pub(crate) const SOURCES_PATH: &str = "main/source/Sources";
 
 impl Release {
     /// Reads a verified text and checks that it is the suite's.
@@ -91,31 +96,14 @@ impl Release {
             }
         };
         let files = field("SHA256").ok_or(ReleaseError::BadField("SHA256"))?;
-        let plain_path = format!("{COMPONENT}/binary-{architecture}/Packages");
-        let index = COMPRESSIONS.iter().find_map(|(ending, compression)| {
-            let path = format!("{plain_path}{ending}");
-            let compressed = listed(files, &path)?;
-            Some(IndexFile {
-                path,
-                compression: *compression,
-                compressed,
-                plain: listed(files, &plain_path),
-            })
-        });
-        let index = index.ok_or_else(|| ReleaseError::NoIndex(architecture.to_owned()))?;
-        let sizes = [Some(index.compressed), index.plain];
-        if sizes
-            .iter()
-            .flatten()
-            .any(|file| file.size > MAX_INDEX_BYTES)
-        {
-            return Err(ReleaseError::BadField("SHA256"));
-        }
+        let path = format!("{COMPONENT}/binary-{architecture}/Packages");
+        let packages = index(files, &path)?;
         Ok(Self {
             date,
             valid_until,
             by_hash: field("Acquire-By-Hash") == Some("yes"),
-            index,
+            packages: packages.ok_or(ReleaseError::NoIndex(path))?,
+            sources: index(files, SOURCES_PATH)?,
         })
     }
 
@@ -157,6 +145,26 @@ fn fields(text: &str) -> BTreeMap<&str, &str> {
     fields
 }
 
+/// Finds an index in a list of files, in the best compression there is.
+fn index(files: &str, plain_path: &str) -> Result<Option<IndexFile>, ReleaseError> {
+    let plain = listed(files, plain_path);
+    let found = COMPRESSIONS.iter().find_map(|(ending, compression)| {
+        let path = format!("{plain_path}{ending}");
+        let compressed = listed(files, &path)?;
+        Some(IndexFile {
+            path,
+            compression: *compression,
+            compressed,
+            plain,
+        })
+    });
+    let sizes = [found.as_ref().map(|file| file.compressed), plain];
+    match sizes.iter().flatten().any(|f| f.size > MAX_INDEX_BYTES) {
+        true => Err(ReleaseError::BadField("SHA256")),
+        false => Ok(found),
+    }
+}
+
 /// Finds ` digest size path` in a list of files.
 fn listed(files: &str, path: &str) -> Option<Listed> {
     files.lines().find_map(|line| {
@@ -181,7 +189,7 @@ mod tests {
              Valid-Until: Sat, 19 Sep 2026 07:55:41 UTC\nAcquire-By-Hash: yes\nMD5Sum:\n 00 1 x\n\
              SHA256:\n {digest} 300 main/binary-amd64/Packages\n \
              {digest} 100 contrib/main/binary-amd64/Packages.xz\n \
-             {digest}  20 main/binary-amd64/Packages.xz\n"
+             {digest}  20 main/binary-amd64/Packages.xz\n {digest} 50 main/source/Sources.gz\n"
         )
     }
 
@@ -194,10 +202,13 @@ mod tests {
         let release = parse(&text()).unwrap();
         assert_eq!(release.date, DATE);
         assert!(release.by_hash);
-        assert_eq!(release.index.compressed.size, 20);
-        assert_eq!(release.index.plain.unwrap().size, 300);
+        assert_eq!(release.packages.compressed.size, 20);
+        assert_eq!(release.packages.plain.unwrap().size, 300);
+        let sources = release.sources.as_ref().unwrap();
+        assert_eq!(sources.compression, Compression::Gzip);
+        assert_eq!((sources.compressed.size, sources.plain), (50, None));
         let by_hash = format!("main/binary-amd64/by-hash/SHA256/{}", "ab".repeat(32));
-        assert_eq!(release.index.by_hash_path(), by_hash);
+        assert_eq!(release.packages.by_hash_path(), by_hash);
         assert!(Release::parse(&text(), "stable", "amd64").is_ok());
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use ureq::ResponseExt;
@@ -285,6 +285,14 @@ impl Transport {
 fn no_answer(address: String, error: &ureq::Error) -> TransportError {
     let reason = error.to_string();
     match error {
+        // What the other side says of itself is data, and is refused as such.
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
+            let reason = error.to_string();
+            match reason.contains("certificate") {
+                true => TransportError::Untrusted { address, reason },
+                false => TransportError::Unusable { address, reason },
+            }
+        }
         ureq::Error::BadUri(_)
         | ureq::Error::Http(_)
         | ureq::Error::RedirectFailed
@@ -303,20 +311,35 @@ const AUTHORITIES: [&str; 3] = [
     "/etc/ssl/cert.pem",
 ];
 
+/// The file that [`trust_only`] named.
+static ONLY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes the certificates of a file (PEM) the only authorities that servers are trusted by, for all
+/// that this process fetches from now on: to be called before anything is. A file that cannot be
+/// read has none.
+pub fn trust_only(authorities: PathBuf) {
+    // The first to say it counts.
+    let _ = ONLY.set(authorities);
+}
+
 /// The authorities that this machine trusts, and those that travel with the program where it says
 /// nothing. Not a matter of results: digests and signatures say what is fetched.
 fn trusted() -> RootCerts {
     static KNOWN: OnceLock<RootCerts> = OnceLock::new();
     let read = || {
-        let text = AUTHORITIES
-            .iter()
-            .find_map(|path| std::fs::read(path).ok())?;
+        let text = match ONLY.get() {
+            Some(path) => std::fs::read(path).unwrap_or_default(),
+            None => AUTHORITIES
+                .iter()
+                .find_map(|path| std::fs::read(path).ok())?,
+        };
         let found = parse_pem(&text).filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         });
         let found: Vec<_> = found.collect();
-        (!found.is_empty()).then(|| RootCerts::new_with_certs(&found))
+        let is_said = ONLY.get().is_some() || !found.is_empty();
+        is_said.then(|| RootCerts::new_with_certs(&found))
     };
     KNOWN
         .get_or_init(|| read().unwrap_or(RootCerts::WebPki))

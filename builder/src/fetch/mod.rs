@@ -3,6 +3,7 @@
 //! The digest decides what a file is; where it came from is part of no key. What was fetched half
 //! stays in the store and is gone on with.
 
+pub(crate) mod debian;
 #[cfg(test)]
 mod tests;
 

@@ -152,6 +152,9 @@ pub enum GitError {
         /// Why.
         reason: String,
     },
+    /// Its server is not trusted.
+    #[error(transparent)]
+    Untrusted(TransportError),
     /// A tree's paths.
     #[error(transparent)]
     Path(#[from] TreeError),
@@ -178,6 +181,7 @@ impl GitError {
             TransportError::Unusable { address, reason } => {
                 Self::NotARepository { address, reason }
             }
+            error @ TransportError::Untrusted { .. } => Self::Untrusted(error),
             other => Self::NotARepository {
                 address: String::new(),
                 reason: other.to_string(),

@@ -26,7 +26,7 @@ use crate::build::Session;
 use crate::debian::{Retry, Transport};
 use crate::error::BuildError;
 use crate::events::Event;
-use crate::plan::wanted_commits;
+use crate::plan::{cargo_locks, wanted_commits};
 use crate::realise::Builder;
 use crate::work::Work;
 use files::Files;
@@ -120,40 +120,61 @@ pub(crate) fn tree(builder: &Builder<'_>, wanted: &Git) -> Result<Digest, BuildE
 }
 
 impl Session<'_> {
-    /// What the lock says of the commits that `systems` name: what `old` says, and of those it lacks
-    /// what their repositories say now. A commit never changes, so no pin is ever renewed.
+    /// What the lock says of the commits that `systems` are made from, also by way of the lock files of
+    /// Rust packages: what `old` says, and of those it lacks what their repositories say now. A commit
+    /// never changes, so no pin is ever renewed. `lock` is the lock without them.
     ///
     /// # Errors
     /// As a build that fetches them.
     pub fn pin_commits(
         &self,
         systems: &[System],
+        lock: &Lock,
         old: Option<&Lock>,
     ) -> Result<BTreeMap<String, LockedCommit>, BuildError> {
-        let builder = self.builder();
         let mut pins = BTreeMap::new();
-        for (name, wanted) in wanted_commits(systems) {
-            let known = old.and_then(|lock| lock.commits.get(&name)).cloned();
-            let pin = match known {
-                Some(pin) => pin,
-                None => {
-                    let found = tree(&builder, &wanted)?;
-                    let pin = LockedCommit {
-                        tree: found.to_string(),
-                    };
-                    // The build that follows need not fetch it again.
-                    let result = ActionResult::with_output("tree", Output::Tree(found));
-                    let git = wanted.clone();
-                    let work = Work::Git(git, pin.clone());
-                    if let Some(key) = work.key(&[])? {
-                        builder.store.put_result(&key, &result)?;
-                    }
-                    pin
-                }
-            };
-            pins.insert(name, pin);
+        for wanted in wanted_commits(systems).into_values() {
+            self.pin_commit(wanted, old, &mut pins)?;
+        }
+        let mut lock = lock.clone();
+        lock.commits = pins.clone();
+        for plan in cargo_locks(systems, &lock)? {
+            for wanted in crate::cargo::commits_of(&self.builder(), &plan)? {
+                self.pin_commit(wanted, old, &mut pins)?;
+            }
         }
         Ok(pins)
+    }
+
+    /// Pins one commit where it is not yet.
+    fn pin_commit(
+        &self,
+        wanted: Git,
+        old: Option<&Lock>,
+        pins: &mut BTreeMap<String, LockedCommit>,
+    ) -> Result<(), BuildError> {
+        let name = wanted.pin_name();
+        if pins.contains_key(&name) {
+            return Ok(());
+        }
+        let known = old.and_then(|lock| lock.commits.get(&name)).cloned();
+        let pin = match known {
+            Some(pin) => pin,
+            None => {
+                let found = tree(&self.builder(), &wanted)?;
+                let pin = LockedCommit {
+                    tree: found.to_string(),
+                };
+                // The build that follows need not fetch it again.
+                let result = ActionResult::with_output("tree", Output::Tree(found));
+                if let Some(key) = Work::Git(wanted, pin.clone()).key(&[])? {
+                    self.store.put_result(&key, &result)?;
+                }
+                pin
+            }
+        };
+        pins.insert(name, pin);
+        Ok(())
     }
 }
 

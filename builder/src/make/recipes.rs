@@ -58,6 +58,32 @@ pub(crate) fn recipe(name: &str, build: &Build) -> Option<Recipe> {
     Some(recipe)
 }
 
+/// Applies the patches of a Debian source, in the order and the strict way in which Debian's own tools
+/// do.
+const PATCH: &str = r#"cp -a . "$out"
+cd "$out"
+series=debian/patches/debian.series
+test -e $series || series=debian/patches/series
+if test -e $series; then
+  sed -e 's/\(^\|[[:space:]]\)#.*//' -e '/^[[:space:]]*$/d' $series | while read -r name rest; do
+    patch -s -t -F 0 -N -p1 -u -V never -E -i "debian/patches/$name" ||
+      { echo "the patch $name does not fit"; exit 1; }
+  done
+fi"#;
+
+/// How the patches of a source package are applied. Places: tools, the source.
+pub(crate) fn patches(package: &str) -> Recipe {
+    Recipe {
+        name: format!("patches of {package}"),
+        command: shell(&[PATCH.into()]),
+        folder: SOURCE.into(),
+        env: Default::default(),
+        places: vec![Place::Root, Place::Copy("source".into())],
+        files: Default::default(),
+        limits: Limits::default(),
+    }
+}
+
 /// A recipe with nothing to do.
 pub(crate) fn empty(name: &str, build: &Build) -> Recipe {
     Recipe {

@@ -10,7 +10,7 @@ use crate::error::BuildError;
 use crate::fetch;
 use crate::realise::Builder;
 use nos_formats::tree::{Kind, Node, Tree, TreePath};
-use nos_store::{ActionResult, Blob, Output, Store};
+use nos_store::{ActionResult, Blob, Digest, Output, Store};
 use std::collections::BTreeSet;
 
 /// Largest JSON document of an image, in bytes.
@@ -40,15 +40,7 @@ pub(crate) fn import(
     let input = inputs
         .first()
         .ok_or(BuildError::MissingOutput { name: "file" })?;
-    let files = match input.outputs.contains_key("file") {
-        true => fetch::unpack(builder.store, name, &output_object(input, "file")?)?,
-        false => builder.store.read_tree(&output_tree(input, "tree")?)?,
-    };
-    let image = Layout {
-        store: builder.store,
-        name,
-        files,
-    };
+    let image = Layout::of(builder, name, input)?;
     let mut tree = Tree::new();
     for layer in image.layers()? {
         lay(&mut tree, fetch::unpack(builder.store, name, &layer)?)?;
@@ -56,6 +48,25 @@ pub(crate) fn import(
     tree.check_links()?;
     let digest = builder.store.add_tree(&tree)?;
     Ok(ActionResult::with_output("tree", Output::Tree(digest)))
+}
+
+/// The digest by which an image beside the spec is known: that of its manifest, as in a registry, or
+/// of the archive itself where `docker save` wrote it.
+///
+/// # Errors
+/// As [`import`].
+pub(crate) fn digest_of(
+    builder: &Builder<'_>,
+    name: &str,
+    source: &ActionResult,
+) -> Result<Digest, BuildError> {
+    let image = Layout::of(builder, name, source)?;
+    Ok(match image.manifest()? {
+        Some((manifest, _)) => manifest.digest,
+        None => output_object(source, "file")
+            .map(|file| file.digest)
+            .or_else(|_| output_tree(source, "tree"))?,
+    })
 }
 
 /// The files that an image is made of.
@@ -110,7 +121,17 @@ fn choose(list: &[Descriptor]) -> Result<&Descriptor, &'static str> {
     }
 }
 
-impl Layout<'_> {
+impl<'a> Layout<'a> {
+    /// The files of an archive or folder.
+    fn of(builder: &Builder<'a>, name: &'a str, input: &ActionResult) -> Result<Self, BuildError> {
+        let store = builder.store;
+        let files = match input.outputs.contains_key("file") {
+            true => fetch::unpack(store, name, &output_object(input, "file")?)?,
+            false => store.read_tree(&output_tree(input, "tree")?)?,
+        };
+        Ok(Self { store, name, files })
+    }
+
     fn wrong(&self, reason: impl Into<String>) -> BuildError {
         BuildError::Archive {
             name: self.name.into(),
@@ -120,8 +141,9 @@ impl Layout<'_> {
 
     /// The layers, lowest first.
     fn layers(&self) -> Result<Vec<Blob>, BuildError> {
-        let layers = if self.file("index.json")?.is_some() {
-            self.standard_layers()?
+        let layers: Vec<Blob> = if let Some((_, document)) = self.manifest()? {
+            let layers = document.layers.iter().map(|layer| self.blob(layer));
+            layers.collect::<Result<_, _>>()?
         } else if let Some(blob) = self.file("manifest.json")? {
             let saved: Vec<Saved> = self.json(&blob)?;
             let [image] = saved.as_slice() else {
@@ -143,14 +165,15 @@ impl Layout<'_> {
         Ok(layers)
     }
 
-    fn standard_layers(&self) -> Result<Vec<Blob>, BuildError> {
-        let top = self.file("index.json")?;
-        let mut blob = top.ok_or_else(|| self.wrong("it has no index.json; save it again"))?;
+    /// The manifest of the image for this processor; `None` in what is no layout.
+    fn manifest(&self) -> Result<Option<(Blob, Document)>, BuildError> {
+        let Some(mut blob) = self.file("index.json")? else {
+            return Ok(None);
+        };
         for _ in 0..MAX_DEPTH {
             let document: Document = self.json(&blob)?;
             if document.manifests.is_empty() {
-                let layers = document.layers.iter().map(|layer| self.blob(layer));
-                return layers.collect();
+                return Ok(Some((blob, document)));
             }
             blob = self.blob(self.ours(&document.manifests)?)?;
         }
@@ -251,13 +274,13 @@ fn lay(tree: &mut Tree<Blob>, layer: Tree<Blob>) -> Result<(), BuildError> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::events::Silent;
     use crate::testing;
 
     /// A tar archive; names that end in `/` are folders.
-    pub(super) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    pub(crate) fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, bytes) in files {
             let mut header = tar::Header::new_ustar();

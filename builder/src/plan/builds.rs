@@ -2,12 +2,13 @@
 
 use super::{ActionId, Plan, PlanError, Planner, pins_of, sorted};
 use crate::cargo::{self, Part};
+use crate::fetch::debian;
 use crate::init;
 use crate::make::{self, Place};
 use crate::work::{Origin, Work};
-use nos_specs::lock::LockedPackage;
+use nos_specs::lock::{Lock, LockedPackage};
 use nos_specs::system::{Build, BuildSource, Cargo, Git, System, Using};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lock group of the tools of one build.
 pub fn build_group(build: &str) -> String {
@@ -29,6 +30,9 @@ pub(super) fn tools_of(build: &Build) -> Vec<String> {
     };
     let mut wants: Vec<String> = make::tools::BASE.map(String::from).into();
     wants.extend(compiler.iter().chain(more).map(|name| (*name).to_owned()));
+    if let Some(BuildSource::Debian { patches: true, .. }) = build.source {
+        wants.push("patch".into());
+    }
     wants.extend(build.tools.iter().cloned());
     sorted(&wants)
 }
@@ -60,6 +64,43 @@ pub fn wanted_commits(systems: &[System]) -> BTreeMap<String, Git> {
     commits.collect()
 }
 
+/// The packages whose sources the builds of `systems` are made from.
+pub fn wanted_sources(systems: &[System]) -> BTreeSet<String> {
+    let builds = systems.iter().flat_map(|system| system.builds.values());
+    let sources = builds.filter_map(|build| match &build.source {
+        Some(BuildSource::Debian { package, .. }) => Some(package.clone()),
+        _ => None,
+    });
+    sources.collect()
+}
+
+/// For each source of a Rust package that `systems` are made from, the plan that takes its
+/// `Cargo.lock` out of it. `lock` must pin what the sources are.
+///
+/// # Errors
+/// [`PlanError`] where it does not.
+pub(crate) fn cargo_locks(systems: &[System], lock: &Lock) -> Result<Vec<Plan>, PlanError> {
+    let builds = systems.iter().flat_map(|system| system.builds.iter());
+    let mut sources = BTreeMap::new();
+    for (name, build) in builds {
+        match (&build.using, &build.source) {
+            // Debian's own sources of Rust packages take crates from Debian.
+            (Using::Cargo(_), Some(BuildSource::Debian { .. })) => {}
+            (Using::Cargo(_), Some(source)) => drop(sources.insert(name, source)),
+            _ => {}
+        }
+    }
+    let mut plans = Vec::new();
+    for (name, source) in sources {
+        let mut planner = Planner::new(lock);
+        // Only patches need tools.
+        let source = planner.build_source(source, ActionId(0))?;
+        planner.cargo_lock(name, source);
+        plans.push(planner.plan);
+    }
+    Ok(plans)
+}
+
 impl Planner<'_> {
     /// The actions of one build; its result is the last one's tree. Builds that it needs come
     /// first.
@@ -72,7 +113,7 @@ impl Planner<'_> {
         };
         let tools = self.tools(&build_group(name), &tools_of(build))?;
         let source = match &build.source {
-            Some(source) => Some(self.build_source(source)?),
+            Some(source) => Some(self.build_source(source, tools)?),
             None => None,
         };
         let mut needs = Vec::new();
@@ -156,6 +197,12 @@ impl Planner<'_> {
         Ok(self.plan.push("init".into(), vec![made], work))
     }
 
+    /// Takes the lock file out of a source.
+    fn cargo_lock(&mut self, name: &str, source: ActionId) -> ActionId {
+        let label = format!("Cargo.lock of {name}");
+        self.plan.push(label, vec![source], Work::CargoLock)
+    }
+
     /// The steps before a Rust package itself; gives its inputs behind the tools.
     fn cargo(
         &mut self,
@@ -165,14 +212,13 @@ impl Planner<'_> {
         tools: ActionId,
         source: ActionId,
     ) -> [ActionId; 3] {
-        let lock = self.plan.push(
-            format!("Cargo.lock of {name}"),
-            vec![source],
-            Work::CargoLock,
-        );
+        let lock = self.cargo_lock(name, source);
+        let crates = Work::Crates {
+            commits: self.lock.commits.clone(),
+        };
         let crates = self
             .plan
-            .push(format!("crates of {name}"), vec![lock], Work::Crates);
+            .push(format!("crates of {name}"), vec![lock], crates);
         let mut part = |part: Part, label: &str| {
             let work = Work::CargoPart {
                 package: package.package.clone(),
@@ -199,7 +245,11 @@ impl Planner<'_> {
         [own, crates, libraries]
     }
 
-    fn build_source(&mut self, source: &BuildSource) -> Result<ActionId, PlanError> {
+    fn build_source(
+        &mut self,
+        source: &BuildSource,
+        tools: ActionId,
+    ) -> Result<ActionId, PlanError> {
         Ok(match source {
             BuildSource::Folder { path } => self.plan.push(
                 format!("folder {path}"),
@@ -215,6 +265,27 @@ impl Planner<'_> {
                 );
                 let label = format!("unpack {name}");
                 self.plan.push(label, vec![fetched], Work::Archive { name })
+            }
+            BuildSource::Debian { package, patches } => {
+                let pin = self.lock.sources.get(package);
+                let pin = pin.ok_or_else(|| PlanError::SourceNotLocked {
+                    package: package.clone(),
+                })?;
+                let has_patches = *patches && debian::has_patches(pin);
+                let work = Work::DebianSource {
+                    package: package.clone(),
+                    pin: pin.clone(),
+                    patches: *patches,
+                };
+                let label = format!("source {package} {}", pin.version);
+                let whole = self.plan.push(label, Vec::new(), work);
+                if !has_patches {
+                    return Ok(whole);
+                }
+                let recipe = make::recipes::patches(package);
+                let label = recipe.name.clone();
+                let work = Work::Make(Box::new(recipe));
+                self.plan.push(label, vec![tools, whole], work)
             }
             BuildSource::Git(git) => {
                 let pin = self.lock.commits.get(&git.pin_name());

@@ -204,6 +204,56 @@ fn ar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     bytes
 }
 
+/// The source of a package: its archives by the ends of their names.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) archives: Vec<(String, Vec<u8>)>,
+}
+
+/// A source whose archives (end of the name → files) are made on the spot.
+pub(crate) fn source(name: &str, version: &str, archives: &[(&str, &[(&str, &str)])]) -> Source {
+    let archives = archives.iter().map(|(ending, files)| {
+        let files = files
+            .iter()
+            .map(|(p, c)| ((*p).to_owned(), (*c).to_owned()));
+        ((*ending).to_owned(), xz(&tar(&files.collect::<Vec<_>>())))
+    });
+    Source {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        archives: archives.collect(),
+    }
+}
+
+impl Source {
+    fn folder(&self) -> String {
+        format!("pool/main/{}", self.name)
+    }
+
+    fn file(&self, ending: &str) -> String {
+        format!("{}_{ending}", self.name)
+    }
+
+    fn stanza(&self) -> String {
+        let Self { name, version, .. } = self;
+        let files: String = self
+            .archives
+            .iter()
+            .map(|(ending, bytes)| {
+                let (digest, size) = (Digest::of(bytes), bytes.len());
+                format!("\n {digest} {size} {}", self.file(ending))
+            })
+            .collect();
+        format!(
+            "Package: {name}\nBinary: {name}, lib{name}1\nVersion: {version}\nDirectory: {}\n\
+             Checksums-Sha256:{files}\n\n",
+            self.folder()
+        )
+    }
+}
+
 /// The archive's folder.
 pub(crate) struct Archive {
     folder: tempfile::TempDir,
@@ -213,6 +263,8 @@ pub(crate) struct Archive {
 pub(crate) struct Publication<'a> {
     pub(crate) suite: &'a str,
     pub(crate) packages: &'a [Deb],
+    /// Sources; where there are none, there is no index of them either.
+    pub(crate) sources: &'a [Source],
     /// Seconds from [`NOW`].
     pub(crate) date: i64,
     pub(crate) valid_until: i64,
@@ -227,6 +279,7 @@ impl<'a> Publication<'a> {
         Self {
             suite,
             packages,
+            sources: &[],
             date: -DAY,
             valid_until: 6 * DAY,
             key: Key::Good,
@@ -270,9 +323,23 @@ impl Archive {
         let by_hash = format!("{folder}/by-hash/SHA256/{}", Digest::of(&index));
         self.write(&format!("{folder}/Packages.xz"), &index);
         self.write(&by_hash, &index);
+        let mut sources = String::new();
+        if !publication.sources.is_empty() {
+            for source in publication.sources {
+                for (ending, bytes) in &source.archives {
+                    let path = format!("{}/{}", source.folder(), source.file(ending));
+                    self.write(&path, bytes);
+                }
+            }
+            let text: String = publication.sources.iter().map(Source::stanza).collect();
+            let index = xz(text.as_bytes());
+            let path = "main/source/Sources.xz";
+            self.write(&format!("dists/{}/{path}", publication.suite), &index);
+            sources = format!(" {} {} {path}\n", Digest::of(&index), index.len());
+        }
         let release = format!(
             "Origin: Test\nCodename: {}\nDate: {}\nValid-Until: {}\nAcquire-By-Hash: yes\n\
-             SHA256:\n {} {} main/binary-amd64/Packages\n {} {} main/binary-amd64/Packages.xz\n",
+             SHA256:\n {} {} main/binary-amd64/Packages\n {} {} main/binary-amd64/Packages.xz\n{sources}",
             publication.codename,
             date(NOW + publication.date),
             date(NOW + publication.valid_until),

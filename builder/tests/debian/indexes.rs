@@ -4,12 +4,14 @@ use crate::archive::{Archive, DAY, Key, NOW, Publication, World, deb};
 use nos_builder::debian::{DebianError, Mode, ReleaseError, Request, SignatureError, lock};
 use nos_specs::lock::Lock;
 use pgp::crypto::hash::HashAlgorithm;
+use std::collections::BTreeSet;
 
 pub(crate) fn request(wants: &[&str]) -> Request {
     let wants = wants.iter().map(|w| (*w).to_owned()).collect();
     Request {
         suite: "trixie".to_owned(),
         groups: [("image web".to_owned(), wants)].into(),
+        sources: BTreeSet::new(),
     }
 }
 

@@ -4,9 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod archive;
+#[path = "../common/mod.rs"]
+mod common;
 mod fetching;
 mod indexes;
 mod resolving;
 mod server;
 mod signing;
+mod sources;
 mod unpacking;

@@ -3,7 +3,7 @@
 use crate::archive::{Archive, Deb, Publication, World, deb};
 use nos_builder::debian::{Changes, DebianError, Mirror, MirrorError, Mode, Request, lock};
 use nos_specs::lock::Lock;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn request(groups: &[(&str, &[&str])]) -> Request {
     let groups = groups.iter().map(|(group, wants)| {
@@ -13,6 +13,7 @@ fn request(groups: &[(&str, &[&str])]) -> Request {
     Request {
         suite: "trixie".to_owned(),
         groups: groups.collect(),
+        sources: BTreeSet::new(),
     }
 }
 

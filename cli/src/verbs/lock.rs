@@ -193,6 +193,7 @@ fn resolve(
     let request = Request {
         suite: first.debian.suite.clone(),
         groups: plan::wanted_groups(systems).map_err(Failure::failed)?,
+        sources: plan::wanted_sources(systems),
     };
     context.shell.status(
         "Resolving",
@@ -203,7 +204,7 @@ fn resolve(
         .map_err(|error| check::explained(context, project, error.into()))?;
     plan::drop_unused(&mut new);
     new.commits = session(context, store, project)
-        .pin_commits(systems, old)
+        .pin_commits(systems, &new, old)
         .map_err(|error| check::explained(context, project, error))?;
     let changes = Changes::between(old, &new);
     Ok((new, changes))

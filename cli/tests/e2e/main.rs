@@ -10,6 +10,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../../builder/tests/common/mod.rs"]
+mod loopback;
 #[allow(dead_code, reason = "nothing here resizes a terminal")]
 #[path = "../looking/terminal.rs"]
 mod terminal;
@@ -25,6 +27,8 @@ mod init;
 mod interrupted;
 mod making;
 mod minimal;
+mod names;
+mod network;
 mod offline;
 mod platforms;
 mod reproducible;

@@ -83,6 +83,16 @@ impl Checker<'_> {
                 let arguments = arguments(call, &schema::GIT);
                 git(&arguments).map(BuildSource::Git)
             }
+            "debian" => {
+                let arguments = arguments(call, &schema::DEBIAN);
+                let package = arguments.get("package")?;
+                self.mention(package, MentionKind::SourcePackage);
+                let patches = arguments.get("patches").and_then(Value::as_bool);
+                Some(BuildSource::Debian {
+                    package: package.as_text()?.to_owned(),
+                    patches: patches.unwrap_or(true),
+                })
+            }
             name => {
                 let known = schema::CALLS.iter().find(|known| known.name == name)?;
                 let arguments = arguments(call, known);

@@ -68,6 +68,8 @@ pub struct Mention {
 pub enum MentionKind {
     /// A Debian package.
     Package,
+    /// A Debian source package.
+    SourcePackage,
     /// A file beside the spec.
     File,
     /// A folder beside the spec.

@@ -62,6 +62,9 @@ pub trait Outside {
     /// Debian packages that are known, with a few words about each.
     fn packages(&self) -> Vec<(String, String)>;
 
+    /// Debian source packages that are known, with a few words about each.
+    fn source_packages(&self) -> Vec<(String, String)>;
+
     /// Files and folders in `folder`, which is relative to the spec's folder and empty or ends
     /// in `/`; folders are marked by `true`.
     fn entries(&self, folder: &str) -> Vec<(String, bool)>;
@@ -423,6 +426,10 @@ impl<'a> List<'a, '_> {
         };
         if rule.name == schema::PACKAGE.name {
             for (name, detail) in self.outside.packages() {
+                self.put(CompletionKind::Package, &name, 0).detail = detail;
+            }
+        } else if rule.name == schema::SOURCE_PACKAGE.name {
+            for (name, detail) in self.outside.source_packages() {
                 self.put(CompletionKind::Package, &name, 0).detail = detail;
             }
         } else if rule.name == schema::CAPABILITY.name {

@@ -72,6 +72,28 @@ pub(crate) const GIT: Call = Call {
     ],
 };
 
+/// `debian("dropbear")`
+pub(crate) const DEBIAN: Call = Call {
+    name: "debian",
+    doc: "The source of a Debian package, from the archive that packages come from: what upstream \
+          published, with the patches that Debian's own package is built with (security fixes among \
+          them). `nos lock` pins it by the signed index; `nos update` takes the archive's latest.",
+    arguments: &[
+        argument(
+            "package",
+            &Type::Text(&SOURCE_PACKAGE),
+            "Name of the source package. `apt-cache showsrc PACKAGE` prints that of a package.",
+        ),
+        option(
+            "patches",
+            &Type::Bool,
+            "true",
+            "Whether Debian's patches are applied. Without them it is upstream's alone, and has no \
+             folder `debian`.",
+        ),
+    ],
+};
+
 /// `script(run = ["make", "make install DESTDIR=$out"])`
 pub(crate) const SCRIPT: Call = Call {
     name: "script",
@@ -222,7 +244,7 @@ const LIMITS: &[Attribute] = &[
 pub(super) const BUILD: &[Attribute] = &[
     Attribute {
         name: "source",
-        ty: &Type::Calls(&[&FOLDER, &FETCH, &GIT]),
+        ty: &Type::Calls(&[&FOLDER, &DEBIAN, &FETCH, &GIT]),
         default: Some("an empty folder, for a script"),
         doc: "What is built. The build has a copy of its own, to which it may write.",
         example: "source = folder(\"greeter\")",

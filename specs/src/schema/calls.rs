@@ -1,6 +1,6 @@
 //! Constructors: values with a name and arguments.
 
-use super::build::{AUTOTOOLS, CARGO, CMAKE, FETCH, GIT, MAKE, OCI, PULL, SCRIPT};
+use super::build::{AUTOTOOLS, CARGO, CMAKE, DEBIAN, FETCH, GIT, MAKE, OCI, PULL, SCRIPT};
 use super::rules::*;
 use super::{Attribute, Call, Type};
 
@@ -242,6 +242,7 @@ pub const CALLS: &[&Call] = &[
     &STATIC,
     &FETCH,
     &GIT,
+    &DEBIAN,
     &OCI,
     &PULL,
     &SCRIPT,

@@ -8,12 +8,14 @@ mod rules;
 
 pub use blocks::BLOCKS;
 pub(crate) use blocks::defaults;
-pub(crate) use build::{FETCH, GIT, OCI, PULL};
+pub(crate) use build::{DEBIAN, FETCH, GIT, OCI, PULL};
 pub use calls::CALLS;
 pub(crate) use calls::{DHCP, FORWARD, STATIC};
 pub use docs::{explain_path, paths};
 pub(crate) use docs::{range, signature};
-pub(crate) use rules::{CAPABILITIES, CAPABILITY, PACKAGE, PROGRAM, Problem, SOURCE};
+pub(crate) use rules::{
+    CAPABILITIES, CAPABILITY, PACKAGE, PROGRAM, Problem, SOURCE, SOURCE_PACKAGE,
+};
 
 /// A kind of block.
 #[derive(Debug)]

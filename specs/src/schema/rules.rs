@@ -189,6 +189,13 @@ pub(crate) const PACKAGE: Rule = Rule {
     check: package,
 };
 
+/// A Debian source package; named as packages are.
+pub(crate) const SOURCE_PACKAGE: Rule = Rule {
+    name: "the name of a source package",
+    example: "dropbear",
+    check: package,
+};
+
 /// Debian policy 5.6.1: lower-case letters, digits, `+`, `-`, `.`, at least two, alphanumeric first.
 fn package(text: &str) -> Result<(), Problem> {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b);

@@ -53,7 +53,7 @@ pub(crate) fn cases() {
     wrong(
         &build("  source = file(\"a\")\n  using = cargo(\"static\")\n"),
         expect![[r#"
-            error[E0401]: `source` takes `folder(…)`, `fetch(…)` or `git(…)`, not `file(…)`
+            error[E0401]: `source` takes `folder(…)`, `debian(…)`, `fetch(…)` or `git(…)`, not `file(…)`
              --> a.nos:2:12
               |
             2 |   source = file("a")
@@ -101,6 +101,28 @@ pub(crate) fn cases() {
               |
               = note: in build app
               = help: write what it needs, such as `run = ["/usr/bin/app"]`
+        "#]],
+    );
+    wrong(
+        &build("  source = debian(\"Dropbear=2025\", patches = \"no\")\n  using = autotools()\n"),
+        expect![[r#"
+            error[E0407]: "Dropbear=2025" is not a package name
+             --> a.nos:2:19
+              |
+            2 |   source = debian("Dropbear=2025", patches = "no")
+              |                   ^^^^^^^^^^^^^^^
+              |
+              = note: in build app
+              = help: give the name alone; `nos lock` pins versions, and hosts have one architecture
+
+            error[E0401]: `patches` takes `true` or `false`, not a text
+             --> a.nos:2:46
+              |
+            2 |   source = debian("Dropbear=2025", patches = "no")
+              |                                              ^^^^
+              |
+              = note: in build app
+              = help: write `true` or `false`
         "#]],
     );
     wrong(

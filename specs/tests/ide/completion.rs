@@ -161,7 +161,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             name port
             areas false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake debian dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(
@@ -176,7 +176,7 @@ fn names_of_loops_and_templates_are_there_where_they_hold() {
         expect![[r#"
             title
             a false true
-            always autotools cargo cmake dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
+            always autotools cargo cmake debian dhcp dhcp exec fetch file firecracker folder git http make microvm never none nos oci on-failure pc pull qemu range script static tcp text udp vmware xen
             if not"#]],
     );
     check(
@@ -208,6 +208,10 @@ fn texts_name_packages_files_and_capabilities() {
     check(
         "service s {\n  files = { \"/a\" = file(\"site/$0\") }\n}\n",
         expect![[r#"index.html"#]],
+    );
+    check(
+        "build b {\n  source = debian(\"$0\")\n}\n",
+        expect![[r#"dropbear"#]],
     );
     check("service s {\n  run = [\"$0\"]\n}\n", expect![[r#""#]]);
     assert!(offers("service s {\n  capabilities = [\"CAP_$0\"]\n}\n").len() > 30);

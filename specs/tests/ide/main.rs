@@ -82,6 +82,10 @@ impl Outside for Around {
         ]
     }
 
+    fn source_packages(&self) -> Vec<(String, String)> {
+        vec![("dropbear".into(), "2025.88-2".into())]
+    }
+
     fn entries(&self, folder: &str) -> Vec<(String, bool)> {
         match folder {
             "" => vec![

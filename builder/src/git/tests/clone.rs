@@ -1,7 +1,7 @@
 //! Commits from git's own server.
 
 use super::super::tree;
-use super::{asked, fed, git, has_git};
+use super::{asked, backend, fed, has_git};
 use crate::build::{Options, Session};
 use crate::error::BuildError;
 use crate::testing::{Reply, Request, Server, Warnings, builder};
@@ -10,10 +10,8 @@ use nos_formats::tree::Kind;
 use nos_specs::lock::Lock;
 use nos_specs::system::Git;
 use nos_store::Store;
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use tempfile::TempDir;
 
 /// What the server does besides what git does.
@@ -116,45 +114,7 @@ fn respond(root: &Path, way: Way, request: &Request) -> Reply {
     if let (Way::Moved, Some(rest)) = (way, path.strip_prefix("/moved")) {
         return Reply::new(302, "").with("Location", format!("{rest}?{query}"));
     }
-    let mut backend = git(root, &["http-backend"]);
-    backend
-        .env("GIT_PROJECT_ROOT", root)
-        .env("GIT_HTTP_EXPORT_ALL", "1")
-        .env("REQUEST_METHOD", &request.method)
-        .env("PATH_INFO", path)
-        .env("QUERY_STRING", query)
-        .env(
-            "CONTENT_TYPE",
-            request.header("content-type").unwrap_or_default(),
-        )
-        .env("CONTENT_LENGTH", request.body.len().to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if let (Some(version), true) = (request.header("git-protocol"), way != Way::Old) {
-        backend.env("GIT_PROTOCOL", version);
-    }
-    let mut child = backend.spawn().unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(&request.body)
-        .unwrap();
-    let output = child.wait_with_output().unwrap().stdout;
-    let end = output
-        .windows(4)
-        .position(|bytes| bytes == b"\r\n\r\n")
-        .unwrap();
-    let head = String::from_utf8(output[..end].to_vec()).unwrap();
-    let mut reply = Reply::new(200, &output[end + 4..]);
-    for line in head.lines() {
-        let (name, value) = line.split_once(": ").unwrap();
-        match name {
-            "Status" => reply.status = value[..3].parse().unwrap(),
-            name => reply = reply.with(name, value),
-        }
-    }
+    let mut reply = backend(root, request, way != Way::Old);
     if let (Way::Cut(bytes), "POST") = (way, request.method.as_str()) {
         reply.cut = Some(bytes);
     }
@@ -515,7 +475,9 @@ fn a_commit_is_pinned_once() {
         observer: &warnings,
         options: Options::default(),
     };
-    let pins = session.pin_commits(&systems, None).unwrap();
+    let pins = session
+        .pin_commits(&systems, &Lock::default(), None)
+        .unwrap();
     assert_eq!(pins.keys().collect::<Vec<_>>(), [&first]);
     let lock = Lock {
         commits: pins.clone(),
@@ -523,7 +485,10 @@ fn a_commit_is_pinned_once() {
     };
     // From here on nobody is asked: the pin stays, and the build finds the files.
     drop(server);
-    assert_eq!(session.pin_commits(&systems, Some(&lock)).unwrap(), pins);
+    assert_eq!(
+        session.pin_commits(&systems, &lock, Some(&lock)).unwrap(),
+        pins
+    );
     let work = Work::Git(git, pins[&first].clone());
     let key = work.key(&[]).unwrap().unwrap();
     let tree = store.result(&key).unwrap().unwrap().tree("tree").unwrap();
