@@ -10,6 +10,7 @@ use nos_builder::project::{Project, Target};
 use nos_disk::{Disk, FileDevice};
 use nos_specs::{codes, schema};
 use nos_store::Store;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -181,9 +182,12 @@ fn packages(words: &[String]) -> Vec<(String, String)> {
         let project = Target::find(spec).and_then(Project::load).ok()?;
         project.lock().ok().flatten()
     });
-    let packages = lock.map(|lock| lock.packages).unwrap_or_default();
-    let packages = packages.into_iter();
-    packages.map(|(name, pin)| (name, pin.version)).collect()
+    let lock = lock.unwrap_or_default();
+    let sources = lock.sources.into_iter();
+    let mut all: BTreeMap<String, String> = sources.map(|(n, pin)| (n, pin.version)).collect();
+    let packages = lock.packages.into_iter();
+    all.extend(packages.map(|(name, pin)| (name, pin.version)));
+    all.into_iter().collect()
 }
 
 /// Roots of the store, where there is one.

@@ -34,7 +34,9 @@ fn example(name: &str) -> nos_specs::Checked {
 
 #[test]
 fn the_examples_are_clean() {
-    for name in ["hello", "tiny", "web", "cache", "rescue"] {
+    for name in [
+        "hello", "tiny", "greeter", "names", "web", "cache", "rescue",
+    ] {
         assert_eq!(example(name).systems.len(), 1);
     }
     assert_eq!(example("shop").systems[0].services.len(), 5);

@@ -174,3 +174,89 @@ fn cyclonedx_depends_only_on_what_it_lists() {
           "version": "6.12.117-1"
         }"#]].assert_eq(&serde_json::to_string_pretty(kernel.unwrap()).unwrap());
 }
+
+#[test]
+fn container_images_and_sources_are_named_by_their_digests() {
+    let digest = "ab".repeat(32);
+    let spec = SPEC.replace(
+        "service page {",
+        &format!(
+            "build names {{\n  source = debian(\"dnsmasq\", patches = false)\n  using = \
+             make()\n}}\nservice near {{\n  from = oci(\"near.tar\")\n  builds = [names]\n  run \
+             = [\"/a\"]\n}}\nservice far {{\n  from = pull(\"https://registry.example/team/App\", \
+             sha256 = \"{digest}\")\n  run = [\"/a\"]\n}}\nservice page {{"
+        ),
+    );
+    let spec = spec.replace("[page]", "[page, near, far]");
+    let checked = check("hello.nos", &spec, &NoFiles);
+    assert!(!checked.has_errors(), "{:?}", checked.diagnostics);
+    let system = &checked.systems[0];
+    let mut lock = Lock::parse(LOCK).unwrap();
+    let wants = crate::plan::wanted_groups(&checked.systems).unwrap();
+    lock.groups.insert(
+        "build names".into(),
+        nos_specs::lock::Group {
+            wants: wants["build names"].clone(),
+            packages: Vec::new(),
+        },
+    );
+    let archive = nos_specs::lock::LockedFile {
+        path: "pool/main/d/dnsmasq/dnsmasq_2.91.orig.tar.gz".into(),
+        size: 10,
+        sha256: "cd".repeat(32),
+    };
+    let source = nos_specs::lock::LockedSource {
+        version: "2.91-1".into(),
+        suite: "trixie".into(),
+        files: vec![archive],
+    };
+    lock.sources.insert("dnsmasq".into(), source);
+    let plan = plan(system, &lock).unwrap();
+    let local = plan
+        .iter()
+        .find(|(_, action)| action.label == "image near.tar");
+    let read = Read {
+        images: BTreeMap::from([(local.unwrap().0, Digest::of(b"near"))]),
+        ..Read::default()
+    };
+    let inventory = Inventory::of(&system.host, &plan, &lock, &read).unwrap();
+    let (near, app) = (
+        "image near.tar",
+        format!("https://registry.example/team/App@{digest}"),
+    );
+    let inputs = &inventory.products[&Product::Image("near".into())];
+    assert_eq!(
+        inputs.iter().collect::<Vec<_>>(),
+        ["dnsmasq_2.91.orig.tar.gz", near]
+    );
+
+    let documents = [
+        (
+            "packages",
+            "checksums",
+            "checksumValue",
+            spdx::document(&inventory),
+        ),
+        (
+            "components",
+            "hashes",
+            "content",
+            cyclonedx::document(&inventory),
+        ),
+    ];
+    for (list, sums, value, document) in documents {
+        let named = |name: &str| {
+            let mut parts = document[list].as_array().unwrap().iter();
+            parts.find(|part| part["name"] == name).unwrap()
+        };
+        assert_eq!(named(near)[sums][0][value], Digest::of(b"near").to_string());
+        assert_eq!(named(&app)[sums][0][value], digest);
+        let purl =
+            format!("pkg:oci/app@sha256%3A{digest}?repository_url=registry.example%2Fteam%2FApp");
+        assert!(named(&app).to_string().contains(&purl));
+        let source = named("dnsmasq_2.91.orig.tar.gz");
+        assert_eq!(source[sums][0][value], "cd".repeat(32));
+        let purl = "pkg:deb/debian/dnsmasq@2.91-1?arch=source&distro=trixie";
+        assert!(source.to_string().contains(purl));
+    }
+}

@@ -398,6 +398,37 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn an_image_is_known_by_its_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("store")).unwrap();
+        let builder = testing::builder(&store, folder.path(), &Silent);
+        let known = |archive: &[u8]| {
+            let blob = Blob {
+                digest: store.add_bytes(archive).unwrap(),
+                size: archive.len() as u64,
+            };
+            let input = ActionResult::with_output("file", Output::Object(blob));
+            digest_of(&builder, "image.tar", &input)
+                .unwrap()
+                .to_string()
+        };
+        let layers = layers();
+        let list: Vec<String> = layers
+            .iter()
+            .map(|layer| {
+                format!(
+                    "{{\"mediaType\":\"x\",\"digest\":\"sha256:{}\"}}",
+                    hex(layer)
+                )
+            })
+            .collect();
+        let manifest = format!("{{\"layers\":[{}]}}", list.join(","));
+        assert_eq!(known(&layout(&layers)), hex(manifest.as_bytes()));
+        let saved = tar(&[("manifest.json", br#"[{"Config":"c","Layers":[]}]"#)]);
+        assert_eq!(known(&saved), hex(&saved));
+    }
+
+    #[test]
     fn damaged_images_are_refused() {
         let good = layout(&layers());
         for (what, archive) in [
