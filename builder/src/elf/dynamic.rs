@@ -1,6 +1,6 @@
 //! The dynamic section: which libraries a file asks the loader for, and where it may look.
 
-use super::{Elf, ElfError, PT_DYNAMIC, ReadAt, damaged};
+use super::{Elf, ElfError, NeededVersion, PT_DYNAMIC, ReadAt, damaged};
 
 /// Most entries read; real files have some tens, and one per needed library.
 const MAX_ENTRIES: u64 = 8192;
@@ -19,6 +19,8 @@ const DT_SONAME: u64 = 14;
 const DT_RPATH: u64 = 15;
 const DT_RUNPATH: u64 = 29;
 const DT_GNU_HASH: u64 = 0x6fff_fef5;
+const DT_VERDEF: u64 = 0x6fff_fffc;
+const DT_VERNEED: u64 = 0x6fff_fffe;
 
 const SYMBOL_BYTES: usize = 24;
 
@@ -35,6 +37,10 @@ pub struct Dynamic {
     pub runpath: Vec<Vec<u8>>,
     /// Symbols that the file takes from others.
     pub imports: Imports,
+    /// Versions that the file asks of its libraries (`DT_VERNEED`).
+    pub needed_versions: Vec<NeededVersion>,
+    /// Versions that it has itself (`DT_VERDEF`), in its order.
+    pub defined_versions: Vec<Vec<u8>>,
 }
 
 /// The symbols that a file takes from others, asked by name.
@@ -89,6 +95,7 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
                 (tag @ (DT_STRTAB | DT_STRSZ | DT_SYMTAB | DT_HASH | DT_GNU_HASH), value) => {
                     entries.push((tag, value));
                 }
+                (tag @ (DT_VERDEF | DT_VERNEED), value) => entries.push((tag, value)),
                 _ => {}
             }
         }
@@ -117,6 +124,12 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
         let hash = value(DT_GNU_HASH).or_else(|| value(DT_HASH));
         if let (Some(symbols), Some(hash)) = (value(DT_SYMTAB), hash) {
             dynamic.imports.names = self.imported_names(symbols, hash)?;
+        }
+        if let Some(table) = value(DT_VERNEED) {
+            dynamic.needed_versions = self.needed_versions(table, &strings)?;
+        }
+        if let Some(table) = value(DT_VERDEF) {
+            dynamic.defined_versions = self.defined_versions(table, &strings)?;
         }
         dynamic.imports.strings = strings;
         Ok(Some(dynamic))
@@ -165,7 +178,7 @@ impl<R: ReadAt + ?Sized> Elf<'_, R> {
     }
 }
 
-fn string_at(strings: &[u8], at: u64) -> Option<Vec<u8>> {
+pub(super) fn string_at(strings: &[u8], at: u64) -> Option<Vec<u8>> {
     let rest = strings.get(usize::try_from(at).ok()?..)?;
     let end = rest.iter().position(|&b| b == 0)?;
     Some(rest[..end].to_vec())

@@ -13,11 +13,13 @@ mod notes;
 mod read_at;
 #[cfg(test)]
 pub(crate) mod testing;
+mod versions;
 
 pub use code::Code;
 pub use dynamic::{Dynamic, Imports};
 pub use notes::{DlopenNote, DlopenPriority};
 pub use read_at::ReadAt;
+pub use versions::NeededVersion;
 
 use std::io;
 

@@ -12,6 +12,10 @@ pub(crate) struct TestElf<'a> {
     pub(crate) rpath: Option<&'a str>,
     pub(crate) runpath: Option<&'a str>,
     pub(crate) imports: &'a [&'a str],
+    /// Library and version.
+    pub(crate) versions: &'a [(&'a str, &'a str)],
+    /// Versions that it defines.
+    pub(crate) defines: &'a [&'a str],
     pub(crate) dlopen: Option<&'a str>,
     pub(crate) modinfo: Option<&'a str>,
     pub(crate) machine: Option<u16>,
@@ -69,8 +73,59 @@ impl TestElf<'_> {
                 strings.extend_from_slice(text.as_bytes());
                 strings.push(0);
             }
+            let mut word = |text: &str| {
+                let at = strings.len() as u32;
+                strings.extend_from_slice(text.as_bytes());
+                strings.push(0);
+                at
+            };
+            let put = |table: &mut Vec<u8>, fields: &[(u32, usize)]| {
+                for (value, bytes) in fields {
+                    table.extend_from_slice(&value.to_le_bytes()[..*bytes]);
+                }
+            };
+            // One record for each version, with one more record of its own.
+            let (mut needs, mut defined) = (Vec::new(), Vec::new());
+            for (index, (library, version)) in self.versions.iter().enumerate() {
+                let next = if index + 1 == self.versions.len() {
+                    0
+                } else {
+                    32
+                };
+                let need = [(1, 2), (1, 2), (word(library), 4), (16, 4), (next, 4)];
+                put(&mut needs, &need);
+                put(
+                    &mut needs,
+                    &[(0, 4), (0, 2), (2, 2), (word(version), 4), (0, 4)],
+                );
+            }
+            for (index, version) in self.defines.iter().enumerate() {
+                let next = if index + 1 == self.defines.len() {
+                    0
+                } else {
+                    28
+                };
+                let flags = u32::from(index == 0);
+                let number = index as u32 + 1;
+                let record = [
+                    (1, 2),
+                    (flags, 2),
+                    (number, 2),
+                    (1, 2),
+                    (0, 4),
+                    (20, 4),
+                    (next, 4),
+                ];
+                put(&mut defined, &record);
+                put(&mut defined, &[(word(version), 4), (0, 4)]);
+            }
             let (at, size) = append(&mut out, &strings);
             entries.extend([(5, at + BASE), (10, size)]);
+            for (tag, table) in [(0x6fff_fffe, needs), (0x6fff_fffc, defined)] {
+                if !table.is_empty() {
+                    entries.push((tag, append(&mut out, &table).0 + BASE));
+                }
+            }
             let hash = [
                 1u32.to_le_bytes(),
                 (symbols.len() as u32 / 24).to_le_bytes(),

@@ -10,6 +10,8 @@ fn sample() -> Vec<u8> {
         rpath: Some("/old"),
         runpath: Some("$ORIGIN/../lib:/opt/lib"),
         imports: &["x_pthread_cancel", "pthread_exit"],
+        versions: &[("libc.so.6", "GLIBC_2.34"), ("libz.so.1", "ZLIB_1.2")],
+        defines: &["libme.so.1", "ME_1", "ME_2"],
         dlopen: Some(r#"[{"soname":["liblz4.so.1"],"feature":"lz4","priority":"suggested"}]"#),
         modinfo: Some("name=me\0depends=a,b\0"),
         machine: None,
@@ -36,6 +38,12 @@ fn every_part_is_read() {
     assert!(dynamic.imports.contains("pthread_exit"));
     assert!(!dynamic.imports.contains("pthread_exi"));
     assert!(!dynamic.imports.contains("pthread_cancel"));
+    let versions = dynamic.needed_versions.iter();
+    let versions: Vec<_> = versions.map(|v| (&v.library[..], &v.version[..])).collect();
+    let expected: [(&[u8], &[u8]); 2] =
+        [(b"libc.so.6", b"GLIBC_2.34"), (b"libz.so.1", b"ZLIB_1.2")];
+    assert_eq!(versions, expected);
+    assert_eq!(dynamic.defined_versions, [b"ME_1", b"ME_2"]);
     assert_eq!(
         elf.section(b".modinfo").unwrap().unwrap(),
         b"name=me\0depends=a,b\0"
@@ -93,6 +101,13 @@ fn this_test_program_is_read_as_the_linker_wrote_it() {
     assert!(dynamic.needed.iter().any(|n| n == b"libc.so.6"));
     assert!(dynamic.imports.contains("__libc_start_main"));
     assert!(!dynamic.imports.contains("main"));
+    let of_libc = dynamic
+        .needed_versions
+        .iter()
+        .filter(|v| v.library == b"libc.so.6");
+    assert!(of_libc.clone().any(|v| v.version == b"GLIBC_2.2.5"));
+    assert!(of_libc.clone().all(|v| v.version.starts_with(b"GLIBC_")));
+    assert_eq!(dynamic.defined_versions, [] as [&[u8]; 0]);
     assert!(
         elf.interpreter()
             .unwrap()

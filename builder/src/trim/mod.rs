@@ -160,6 +160,33 @@ pub struct Missing {
     pub package: Option<String>,
     /// A file of that name where the loader does not look.
     pub elsewhere: Option<TreePath>,
+    /// Where `name` is a version of a library: the library, which does not have it.
+    pub lacking: Option<Lacking>,
+}
+
+/// A library that is too old, or too new, for who needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacking {
+    /// Its file.
+    pub library: TreePath,
+    /// The Debian package that it comes from.
+    pub package: Option<String>,
+    /// The last version of that kind that it has.
+    pub newest: Option<String>,
+}
+
+impl fmt::Display for Lacking {
+    /// What follows "FILE needs VERSION of".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.library)?;
+        if let Some(package) = &self.package {
+            write!(f, " (package {package})")?;
+        }
+        match &self.newest {
+            Some(newest) => write!(f, ", which ends with {newest}"),
+            None => write!(f, ", which has none of that name"),
+        }
+    }
 }
 
 impl fmt::Display for Missing {
@@ -168,6 +195,13 @@ impl fmt::Display for Missing {
         write!(f, "{by}")?;
         if let Some(package) = &self.package {
             write!(f, " (package {package})")?;
+        }
+        if let Some(lacking) = &self.lacking {
+            return write!(
+                f,
+                " needs {name} of {lacking}; use a {by} that was compiled on the Debian release \
+                 of the image or an older one, or static, or a later package with 'nos update'"
+            );
         }
         write!(f, " needs {name}, which is not in the image; ")?;
         if let Some(found) = &self.elsewhere {

@@ -4,7 +4,7 @@ use super::known::{Adds, KNOWN, Trigger};
 use super::library::{Loader, Search};
 use super::named::Names;
 use super::resolve::{Lost, resolve};
-use super::{Glob, Missing, Reason, TrimError, names, script};
+use super::{Glob, Lacking, Missing, Reason, TrimError, names, script};
 use crate::elf::{DlopenPriority, Dynamic, Elf, ElfError, ReadAt};
 use nos_formats::tree::{Kind, Node, Tree, TreePath};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -113,6 +113,7 @@ pub fn reach<'a, C, R: ReadAt>(
         texts: VecDeque::new(),
         unsatisfied: Vec::new(),
         by_name: None,
+        versions: BTreeMap::new(),
         known_done: BTreeSet::new(),
         known: VecDeque::new(),
         demanded: true,
@@ -179,6 +180,8 @@ pub(super) struct Walk<'a, C, F> {
     unsatisfied: Vec<Missing>,
     /// Regular files by name; made when a library is first missed.
     by_name: Option<BTreeMap<&'a [u8], Vec<&'a TreePath>>>,
+    /// Versions that libraries define, as far as somebody asked.
+    versions: BTreeMap<TreePath, Rc<Vec<Vec<u8>>>>,
     known_done: BTreeSet<usize>,
     /// Paths of known rows, and why: a program starts without each single one of them.
     pub(super) known: VecDeque<(&'static [&'static str], Reason)>,
@@ -345,8 +348,15 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 by,
                 name: text.clone(),
             };
-            if !loader.is_itself(name) && !self.add_library(path, name, &context, reason)? {
-                self.miss(path, text);
+            if loader.is_itself(name) {
+                continue;
+            }
+            match self.add_library(path, name, &context, reason)? {
+                Some(library) if loader == Loader::Glibc => {
+                    self.compare_versions(path, &dynamic, name, &library)?;
+                }
+                Some(_) => {}
+                None => self.miss(path, text),
             }
         }
         for note in elf.dlopen_notes().map_err(in_elf)? {
@@ -358,7 +368,10 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                     by: path.clone(),
                     what_for: note.description.clone(),
                 };
-                if self.add_library(path, name.as_bytes(), &context, reason)? {
+                if self
+                    .add_library(path, name.as_bytes(), &context, reason)?
+                    .is_some()
+                {
                     break;
                 }
             }
@@ -401,14 +414,78 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         Ok(())
     }
 
-    /// Finds and keeps a library as the loader would. Gives whether there is one.
+    /// Notes versions that a file asks of a library and that this does not have. Of a library
+    /// without any versions the loader takes everything.
+    fn compare_versions(
+        &mut self,
+        by: &TreePath,
+        dynamic: &Dynamic,
+        name: &[u8],
+        library: &TreePath,
+    ) -> Result<(), TrimError> {
+        let needed = dynamic.needed_versions.iter();
+        let needed: Vec<&[u8]> = needed
+            .filter(|needed| needed.library == name)
+            .map(|needed| needed.version.as_slice())
+            .collect();
+        if needed.is_empty() {
+            return Ok(());
+        }
+        let defined = self.defined_versions(library)?;
+        if defined.is_empty() {
+            return Ok(());
+        }
+        let text = |version: &[u8]| String::from_utf8_lossy(version).into_owned();
+        for version in needed {
+            if defined.iter().any(|defined| defined == version) {
+                continue;
+            }
+            let kind = version.iter().take_while(|byte| !byte.is_ascii_digit());
+            let kind = &version[..kind.count()];
+            let alike = |defined: &&Vec<u8>| {
+                let number = defined.strip_prefix(kind).unwrap_or_default();
+                number.first().is_some_and(u8::is_ascii_digit)
+            };
+            let newest = defined.iter().rfind(alike).map(|newest| text(newest));
+            self.note(Missing {
+                name: text(version),
+                by: by.clone(),
+                package: self.owner(by).cloned(),
+                elsewhere: None,
+                lacking: Some(Lacking {
+                    library: library.clone(),
+                    package: self.owner(library).cloned(),
+                    newest,
+                }),
+            });
+        }
+        Ok(())
+    }
+
+    /// Versions that a library defines; none where it cannot be read, which is said when its
+    /// turn comes.
+    fn defined_versions(&mut self, library: &TreePath) -> Result<Rc<Vec<Vec<u8>>>, TrimError> {
+        if let Some(known) = self.versions.get(library) {
+            return Ok(Rc::clone(known));
+        }
+        let Some(content) = self.content(library)? else {
+            return Ok(Rc::default());
+        };
+        let dynamic = Elf::open(&content).ok().flatten();
+        let dynamic = dynamic.and_then(|elf| elf.dynamic().ok()?);
+        let defined = Rc::new(dynamic.unwrap_or_default().defined_versions);
+        self.versions.insert(library.clone(), Rc::clone(&defined));
+        Ok(defined)
+    }
+
+    /// Finds and keeps a library as the loader would, and gives it.
     fn add_library(
         &mut self,
         by: &TreePath,
         name: &[u8],
         context: &(Rc<Search>, Loader, u16),
         reason: Reason,
-    ) -> Result<bool, TrimError> {
+    ) -> Result<Option<TreePath>, TrimError> {
         let (search, loader, machine) = context;
         let candidates: Vec<Vec<u8>> = if name.contains(&b'/') {
             vec![name.to_vec()]
@@ -429,13 +506,13 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             if fits {
                 let context = Some(context.clone());
                 self.keep_resolved(&found.path, &found.links, reason, context);
-                return Ok(true);
+                return Ok(Some(found.path));
             }
         }
         // A plug-in's library may have been loaded by the program already, from a folder of the
         // program's own; the loader then takes it by its name.
-        let loaded = self.reach.kept.keys().any(|path| path.name() == name);
-        Ok(loaded && !self.demanded)
+        let mut loaded = self.reach.kept.keys().filter(|path| path.name() == name);
+        Ok(loaded.next().filter(|_| !self.demanded).cloned())
     }
 
     /// The processor that a file is for; `None` for what is not a readable ELF file.
@@ -508,7 +585,12 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             by: by.clone(),
             package: self.owner(by).cloned(),
             elsewhere,
+            lacking: None,
         };
+        self.note(missing);
+    }
+
+    fn note(&mut self, missing: Missing) {
         let list = if self.demanded {
             &mut self.unsatisfied
         } else {

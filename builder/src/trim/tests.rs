@@ -804,3 +804,56 @@ fn what_a_language_brings_along_is_not_demanded() {
     // Nor is it told of: nothing says that the service uses it.
     assert_eq!(reach.missing, []);
 }
+
+#[test]
+fn a_program_for_a_newer_library_is_refused_with_the_place_and_the_remedy() {
+    let mut image = Image::new();
+    let libc = TestElf {
+        needed: &["ld-linux-x86-64.so.2"],
+        soname: Some("libc.so.6"),
+        defines: &["libc.so.6", "GLIBC_2.2.5", "GLIBC_2.41", "GLIBC_PRIVATE"],
+        ..TestElf::default()
+    };
+    image.elf(&format!("{LIB}/libc.so.6"), &libc);
+    let program = |versions| TestElf {
+        needed: &["libc.so.6"],
+        versions,
+        ..TestElf::default()
+    };
+    let fits: &[_] = &[("libc.so.6", "GLIBC_2.2.5"), ("libc.so.6", "GLIBC_2.41")];
+    image.program("usr/bin/nos", &program(fits));
+    image.run("/usr/bin/nos").unwrap();
+
+    let newer: &[_] = &[("libc.so.6", "GLIBC_2.2.5"), ("libc.so.6", "GLIBC_2.42")];
+    image.program("usr/bin/nos", &program(newer));
+    let owner = [(path(&format!("{LIB}/libc.so.6")), "libc6".to_owned())];
+    let error = image
+        .reach(&Request {
+            programs: &paths(&["/usr/bin/nos"]),
+            owners: Some(&owner.into()),
+            ..Request::default()
+        })
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/usr/bin/nos needs GLIBC_2.42 of /usr/lib/x86_64-linux-gnu/libc.so.6 (package libc6), \
+         which ends with GLIBC_2.41; use a /usr/bin/nos that was compiled on the Debian release \
+         of the image or an older one, or static, or a later package with 'nos update'"
+    );
+
+    // The loader asks a library without versions for none, and musl never asks.
+    image.library("libc.so.6", &["ld-linux-x86-64.so.2"]);
+    image.run("/usr/bin/nos").unwrap();
+    let alone = TestElf {
+        needed: &[],
+        ..libc
+    };
+    image.elf("usr/lib/libc.so.6", &alone);
+    image.elf("usr/lib/ld-musl-x86_64.so.1", &TestElf::default());
+    let musl = TestElf {
+        interpreter: Some("/lib/ld-musl-x86_64.so.1"),
+        ..program(newer)
+    };
+    image.program("usr/bin/nos", &musl);
+    image.run("/usr/bin/nos").unwrap();
+}
