@@ -52,7 +52,7 @@ fn qemu() -> Tools<'static> {
 /// longer has the pinned packages, they are pinned anew, from the signed index, and the pins kept
 /// in the store.
 pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failure> {
-    let archive = Archive::new(context, store, None)?;
+    let archive = Archive::new(context, store, None);
     let environment = archive.environment();
     let session = session(context, store);
     let tools = qemu();
@@ -79,7 +79,7 @@ pub(crate) fn toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failu
 
 /// As [`toolbox`], where the store holds all of it already; nothing is fetched.
 pub(crate) fn stored_toolbox(context: &Context, store: &Store) -> Result<Toolbox, Failure> {
-    let archive = Archive::new(context, store, None)?;
+    let archive = Archive::new(context, store, None);
     let offline = Environment {
         mirror: Err(MirrorError::Offline),
         ..archive.environment()
@@ -120,7 +120,7 @@ fn pins(store: &Store) -> Result<(Lock, PathBuf), Failure> {
 
 /// Pins the virtual machine's packages to what the archive has now, in the store.
 pub(crate) fn renew(context: &Context, store: &Store) -> Result<PathBuf, Failure> {
-    let archive = Archive::new(context, store, None)?;
+    let archive = Archive::new(context, store, None);
     let (pins, _) = qemu().lock(SUITE, None, &archive.environment())?;
     let local = store.root().join(LOCAL_PINS);
     replace_file(&local, pins.to_text().as_bytes()).map_err(|error| {

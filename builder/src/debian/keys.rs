@@ -6,6 +6,7 @@ use pgp::composed::{Deserializable, DetachedSignature, SignedPublicKey};
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureType};
 use pgp::types::{KeyDetails, VerifyingKey};
+use std::sync::LazyLock;
 
 /// Seconds by which a signer's clock may be ahead of ours.
 const CLOCK_SKEW_S: i64 = 24 * 3600;
@@ -42,11 +43,19 @@ const DEBIAN: [(&str, &str); 6] = [
 /// The keys that are trusted to sign an archive's indexes.
 #[derive(Debug, Clone)]
 pub struct TrustSet {
-    keys: Vec<SignedPublicKey>,
+    keys: Keys,
+}
+
+#[derive(Debug, Clone)]
+enum Keys {
+    /// Debian's, which are read when a signature is first verified: that takes as long as much
+    /// else of a run that fetches nothing.
+    Debian,
+    Given(Vec<SignedPublicKey>),
 }
 
 /// A key file that cannot be trusted.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyError {
     /// Not an armored public key.
     #[error("the key file for {fingerprint} cannot be read: {reason}; put the published file back")]
@@ -72,6 +81,9 @@ pub enum KeyError {
 /// Why a signed index is refused. The caller adds which one it was.
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureError {
+    /// A trusted key of this program cannot be read: its source tree was tampered with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The clear-text framework is not as it must be.
     #[error("the signed message is malformed: {0}")]
     Framework(#[from] ClearsignError),
@@ -102,11 +114,8 @@ fn list(names: &[String]) -> String {
 
 impl TrustSet {
     /// Debian's archive keys.
-    ///
-    /// # Errors
-    /// [`KeyError`] only where the key files of the source tree were tampered with.
-    pub fn debian() -> Result<Self, KeyError> {
-        Self::from_armored(&DEBIAN)
+    pub fn debian() -> Self {
+        Self { keys: Keys::Debian }
     }
 
     /// Other keys: pairs of the primary key's fingerprint (lower-case hex) and its armored file.
@@ -114,23 +123,17 @@ impl TrustSet {
     /// # Errors
     /// [`KeyError`] where a file is no key, or another one than pinned.
     pub fn from_armored(keys: &[(&str, &str)]) -> Result<Self, KeyError> {
-        let read = |&(fingerprint, armored): &(&str, &str)| {
-            let (key, _) =
-                SignedPublicKey::from_string(armored).map_err(|e| KeyError::Unreadable {
-                    fingerprint: fingerprint.to_owned(),
-                    reason: e.to_string(),
-                })?;
-            let found = key.fingerprint().to_string().to_ascii_lowercase();
-            if found != fingerprint {
-                return Err(KeyError::WrongKey {
-                    fingerprint: fingerprint.to_owned(),
-                    found,
-                });
-            }
-            Ok(key)
-        };
-        let keys = keys.iter().map(read).collect::<Result<_, _>>()?;
+        let keys = Keys::Given(read(keys)?);
         Ok(Self { keys })
+    }
+
+    fn keys(&self) -> Result<&[SignedPublicKey], KeyError> {
+        static DEBIANS: LazyLock<Result<Vec<SignedPublicKey>, KeyError>> =
+            LazyLock::new(|| read(&DEBIAN));
+        match &self.keys {
+            Keys::Given(keys) => Ok(keys),
+            Keys::Debian => DEBIANS.as_deref().map_err(Clone::clone),
+        }
     }
 
     /// Verifies a clear-signed message and gives its text, and nothing but its text. At least one
@@ -150,7 +153,7 @@ impl TrustSet {
         for signature in signatures {
             let signature = signature.map_err(unreadable)?.signature;
             signers.extend(signature.issuer_fingerprint().iter().map(|f| f.to_string()));
-            for key in &self.keys {
+            for key in self.keys()? {
                 match check(key, &signature, &signed, now) {
                     Verdict::Good => return Ok(message.text),
                     Verdict::NotThisKey => {}
@@ -166,6 +169,25 @@ impl TrustSet {
             Err(SignatureError::Bad { reasons })
         }
     }
+}
+
+/// Reads armored keys, each of which must be the one that is pinned.
+fn read(keys: &[(&str, &str)]) -> Result<Vec<SignedPublicKey>, KeyError> {
+    let read = |&(fingerprint, armored): &(&str, &str)| {
+        let (key, _) = SignedPublicKey::from_string(armored).map_err(|e| KeyError::Unreadable {
+            fingerprint: fingerprint.to_owned(),
+            reason: e.to_string(),
+        })?;
+        let found = key.fingerprint().to_string().to_ascii_lowercase();
+        if found != fingerprint {
+            return Err(KeyError::WrongKey {
+                fingerprint: fingerprint.to_owned(),
+                found,
+            });
+        }
+        Ok(key)
+    };
+    keys.iter().map(read).collect()
 }
 
 enum Verdict {
@@ -324,9 +346,10 @@ mod tests {
 
     #[test]
     fn the_shipped_keys_are_the_pinned_ones_and_valid() {
-        let trust = TrustSet::debian().unwrap();
+        let trust = TrustSet::debian();
+        let keys = trust.keys().unwrap();
         let now = date::parse_rfc3339("2026-11-20T00:00:00Z").unwrap();
-        for key in &trust.keys {
+        for key in keys {
             let flags = check_primary(key, now).unwrap();
             let subkeys = &key.public_subkeys;
             assert!(flags.sign() || !subkeys.is_empty());
@@ -335,7 +358,7 @@ mod tests {
             }
         }
         let later = date::parse_rfc3339("2040-01-01T00:00:00Z").unwrap();
-        for key in &trust.keys {
+        for key in keys {
             assert!(check_primary(key, later).unwrap_err().contains("expired"));
         }
     }

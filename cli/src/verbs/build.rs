@@ -36,7 +36,7 @@ fn make_by(
     let built = {
         let system = project.system()?;
         let lock = lock::ensure(context, &store, &project, locked)?;
-        let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
+        let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref());
         let session = change(session(context, &store, &project));
         let build = || session.build(system, &lock, &archive.environment());
         let built = context.shell.watch(build);
@@ -85,7 +85,7 @@ fn look(context: &Context, args: &BuildArgs, name: &str) -> Outcome {
     let system = project.system()?;
     let store = context.open_store()?;
     let lock = lock::ensure(context, &store, &project, args.locked)?;
-    let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
+    let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref());
     context.shell.status(
         "Opening",
         format_args!("the sandbox of build {name}; its own lines are in /build/lines"),

@@ -142,7 +142,8 @@ fn space(store: &Store) -> Finding {
 /// Whether the archive answers and is what it should be.
 fn mirror(context: &Context, store: &Store) -> Finding {
     let what = "build: Debian mirror";
-    let asked = Archive::new(context, store, None).and_then(|archive| {
+    let archive = Archive::new(context, store, None);
+    let ask = || -> Result<String, Failure> {
         let environment = Environment {
             retry: Retry {
                 attempts: 1,
@@ -155,7 +156,8 @@ fn mirror(context: &Context, store: &Store) -> Finding {
             .mirror
             .map(|mirror| mirror.base(SUITE).to_string());
         base.map_err(Failure::failed)
-    });
+    };
+    let asked = ask();
     context.shell.clear();
     match asked {
         Ok(base) => Finding::good(

@@ -30,13 +30,9 @@ pub(crate) struct Archive<'a> {
 
 impl<'a> Archive<'a> {
     /// `spec` is the mirror that the spec names, which the command line overrides.
-    pub(crate) fn new(
-        context: &'a Context,
-        store: &'a Store,
-        spec: Option<&str>,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(context: &'a Context, store: &'a Store, spec: Option<&str>) -> Self {
         let apt = AptFile::read_all(Path::new(APT_FOLDER));
-        Ok(Self {
+        Self {
             context,
             store,
             mirror: match &context.mirror {
@@ -49,9 +45,9 @@ impl<'a> Archive<'a> {
                 }),
                 None => Mirror::find(spec, context.environment_mirror.as_deref(), &apt),
             },
-            trust: TrustSet::debian().map_err(Failure::failed)?,
+            trust: TrustSet::debian(),
             relay: Relay(&context.shell),
-        })
+        }
     }
 
     /// What the library takes.
@@ -199,7 +195,7 @@ fn resolve(
         "Resolving",
         format_args!("packages of {}", project.spec.display()),
     );
-    let archive = Archive::new(context, store, first.debian.mirror.as_deref())?;
+    let archive = Archive::new(context, store, first.debian.mirror.as_deref());
     let (mut new, _) = debian::lock(&archive.environment(), &request, old, mode)
         .map_err(|error| check::explained(context, project, error.into()))?;
     plan::drop_unused(&mut new);

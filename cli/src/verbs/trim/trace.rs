@@ -83,7 +83,7 @@ pub(super) fn trace(context: &Context, args: &TrimArgs) -> Outcome {
     let lock = lock::ensure(context, &store, &project, false)?;
     let variant = traced(&system);
     let built = {
-        let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref())?;
+        let archive = lock::Archive::new(context, &store, system.debian.mirror.as_deref());
         let session = build::session(context, &store, &project);
         let build = || session.build_aside(&variant, &lock, &archive.environment());
         let built = context.shell.watch(build);
