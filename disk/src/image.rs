@@ -13,6 +13,10 @@ use std::ops::Range;
 /// hashed, few enough that the last one is soon done.
 pub(crate) const CHUNK: u64 = 1 << 20;
 
+/// Threads that read a medium back and hash: some wait for it while the others hash, on a single
+/// processor too.
+pub(crate) const READERS: usize = 4;
+
 /// Writes an image to the start of a partition and checks its bytes against its root hash on
 /// their way.
 ///
@@ -250,7 +254,7 @@ pub(crate) fn check(
         &|offset, buffer| window.read_at(offset, buffer),
         &params,
         &root_hash,
-        processors(),
+        READERS.max(processors()),
         &|blocks| on_bytes(blocks * verity::BLOCK_SIZE as u64),
     )
     .map_err(|error| error.to_string())

@@ -11,6 +11,7 @@ use nos_disk::flash::{Fit, FlashError, KeptState, Machine, Refusal};
 use nos_disk::{BlockDevice, DeviceError, Disk, FileDevice, MemoryDevice};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// A loop device over a file, taken down when dropped; `None` where this user may not make one.
 struct Loop(PathBuf);
@@ -38,6 +39,18 @@ impl Drop for Loop {
             .arg("--detach")
             .arg(&self.0)
             .status();
+    }
+}
+
+/// Opens a device that was just closed. Where another test starts a program at that moment, the
+/// kernel holds it for a little longer.
+fn alone(device: &Path) -> FileDevice {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        match FileDevice::open_alone(device) {
+            Err(DeviceError::Busy { .. }) if Instant::now() < until => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
     }
 }
 
@@ -97,7 +110,7 @@ fn a_device_is_described_written_and_read_back() {
         };
         let before = state(&backing);
         {
-            let mut target = FileDevice::open_alone(&device.0).unwrap();
+            let mut target = alone(&device.0);
             let fit = Fit {
                 kept: Some(KeptState::find(&target).unwrap()),
                 ..Fit::default()

@@ -4,6 +4,7 @@
 //! a [`tree::Tree`], output is bytes, and the same input gives the same output on any machine.
 #![forbid(unsafe_code)]
 
+pub mod aligned;
 pub mod cpio;
 pub mod deb;
 pub mod erofs;

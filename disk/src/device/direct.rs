@@ -1,8 +1,7 @@
 //! A block device, read and written past the page cache.
 
-use super::buffer::AlignedBuffer;
 use super::queue::{FailedTransfer, MAX_WRITE, WriteQueue};
-use super::{BlockDevice, check_write};
+use super::{AlignedBuffer, BlockDevice, check_write};
 use crate::DeviceError;
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
 use std::fs::{self, File, OpenOptions};
@@ -117,6 +116,16 @@ impl DirectDevice {
         self.file
             .read_exact_at(buf, offset)
             .map_err(FailedTransfer::at(offset, length))
+    }
+}
+
+/// Gives the lock back, which a program that another thread is starting at this moment would keep
+/// for as long as it has copies of this one's files.
+impl Drop for DirectDevice {
+    fn drop(&mut self) {
+        // What is on its way arrives, or is left out, under the lock.
+        drop(self.queue.take());
+        let _ = flock(&*self.file, FlockOperation::Unlock);
     }
 }
 

@@ -126,6 +126,16 @@ impl ImageFile {
     }
 }
 
+/// Gives the lock back, which a program that another thread is starting at this moment would keep
+/// for as long as it has copies of this one's files.
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        // What is on its way arrives, or is left out, under the lock.
+        drop(self.queue.take());
+        let _ = flock(&*self.file, FlockOperation::Unlock);
+    }
+}
+
 fn lock(file: &File, path: &Path, exclusive: bool) -> Result<(), DeviceError> {
     let operation = if exclusive {
         FlockOperation::NonBlockingLockExclusive

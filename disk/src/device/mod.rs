@@ -1,6 +1,5 @@
 //! The one door to a medium.
 
-mod buffer;
 mod direct;
 mod file;
 mod image_file;
@@ -8,13 +7,13 @@ mod memory;
 mod queue;
 mod recording;
 
-pub use buffer::AlignedBuffer;
 pub use direct::{DirectDevice, Sharing};
 pub use file::FileDevice;
 pub use memory::MemoryDevice;
 pub use queue::FailedTransfer;
 pub use recording::{Operation, RecordingDevice};
 
+pub use nos_formats::aligned::AlignedBuffer;
 use std::io;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Writes on their way to a device, a few at a time, while the caller prepares the next.
 
-use super::buffer::AlignedBuffer;
+use nos_formats::aligned::AlignedBuffer;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -9,12 +9,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Writes that the device is given at the same time: one is carried out while the next waits at
+/// Writes that the device is given at the same time: some are carried out while the next wait at
 /// its door.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 4;
 
-/// Buffers there are: those in flight, and as many being filled.
-const BUFFERS: usize = 2 * IN_FLIGHT;
+/// Buffers there are: those in flight, the one being filled, and one that waits.
+const BUFFERS: usize = IN_FLIGHT + 2;
 
 /// Bytes of a buffer that is taken: the largest write.
 pub(super) const MAX_WRITE: usize = 4 << 20;

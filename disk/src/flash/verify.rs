@@ -11,9 +11,6 @@ use std::ops::{ControlFlow, Range};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 
-/// Threads that read: more would wait for the medium, not for each other.
-const MAX_THREADS: usize = 4;
-
 /// A range and what must be found there.
 pub(super) struct Check {
     pub(super) range: Range<u64>,
@@ -55,10 +52,8 @@ impl Writer<'_, '_> {
             .chain(images.iter().map(|(range, _)| range))
             .map(|range| range.end - range.start)
             .sum();
-        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = threads.min(MAX_THREADS);
         let next = AtomicUsize::new(0);
-        self.in_threads(threads, total, "the rest", &|device, stop, tell| {
+        self.in_threads(image::READERS, total, "the rest", &|device, stop, tell| {
             let mut buffer = AlignedBuffer::new(CHUNK as usize);
             while !stop.load(Ordering::Relaxed) {
                 let Some(check) = checks.get(next.fetch_add(1, Ordering::Relaxed)) else {
@@ -69,7 +64,7 @@ impl Writer<'_, '_> {
         })?;
         for (range, image) in images {
             self.in_threads(1, total, &image.name, &|device, stop, tell| {
-                prove(device, range, image, threads, stop, tell);
+                prove(device, range, image, stop, tell);
             })?;
         }
         Ok(())
@@ -169,12 +164,11 @@ fn look(device: &dyn BlockDevice, check: &Check, buffer: &mut AlignedBuffer) -> 
 fn prove(
     device: &dyn BlockDevice,
     range: &Range<u64>,
-    image: &Image,
-    threads: usize,
+    wanted: &Image,
     stop: &AtomicBool,
     tell: Tell<'_>,
 ) {
-    let what = format!("image {:?}", image.name);
+    let what = format!("image {:?}", wanted.name);
     let read = |offset: u64, buffer: &mut [u8]| {
         if stop.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -185,13 +179,15 @@ fn prove(
             .map_err(|error| FailedTransfer::somewhere(&(at..at + buffer.len() as u64), error))
     };
     let good = |blocks| tell(Told::Good(blocks * verity::BLOCK_SIZE as u64));
-    let checked = image::parameters(image)
+    let checked = image::parameters(wanted)
         .map_err(io::Error::other)
         .and_then(|(params, root)| {
-            verity::verify(&read, &params, &root, threads, &good).map_err(|error| match error {
-                verity::VerityError::Read { source, .. } => source,
-                other => io::Error::other(other),
-            })
+            verity::verify(&read, &params, &root, image::READERS, &good).map_err(
+                |error| match error {
+                    verity::VerityError::Read { source, .. } => source,
+                    other => io::Error::other(other),
+                },
+            )
         });
     match checked {
         Err(error) => tell(Told::Failed(error)),
@@ -202,7 +198,7 @@ fn prove(
             }
             // What the blocks of data did not count: hash tree and superblock.
             None => tell(Told::Good(
-                (range.end - range.start).saturating_sub(image.data_blocks * 4096),
+                (range.end - range.start).saturating_sub(wanted.data_blocks * 4096),
             )),
         },
     }

@@ -1,13 +1,18 @@
 //! Checking an image against its root hash.
 
-use super::build::{BLOCKS_PER_TASK, for_each_task, note_first, take};
+use super::build::{for_each_task, note_first, take};
 use super::{
     BLOCK_SIZE, DIGEST_SIZE, DIGESTS_PER_BLOCK, Hasher, Params, RootHash, Superblock, VerityError,
 };
+use crate::aligned::AlignedBuffer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Mutex;
+
+/// Data blocks that a thread reads in one go: 2 MiB, so that a medium is not asked for little, and
+/// whole blocks of digests.
+const BLOCKS_PER_TASK: usize = 4 * DIGESTS_PER_BLOCK;
 
 /// Most ranges listed in a [`Report`]; the counts go on beyond it.
 pub const MAX_BAD_RANGES: usize = 1024;
@@ -76,7 +81,9 @@ pub fn verify(
         levels: params.levels(),
         cache: Vec::new(),
         bad_tree: BTreeSet::new(),
-        buffer: Vec::new(),
+        buffer: AlignedBuffer::default(),
+        leaves: AlignedBuffer::default(),
+        leaves_at: 0,
     };
     let tasks = params.data_blocks().div_ceil(BLOCKS_PER_TASK as u64);
     for_each_task(tasks, threads, checker, |task, checker| {
@@ -179,7 +186,11 @@ struct Checker<'a> {
     levels: Vec<Range<u64>>,
     cache: Vec<Option<CachedBlock>>,
     bad_tree: BTreeSet<u64>,
-    buffer: Vec<u8>,
+    buffer: AlignedBuffer,
+    /// The blocks with the digests of the data that is looked at, read in one go, and where in
+    /// the image they begin.
+    leaves: AlignedBuffer,
+    leaves_at: u64,
 }
 
 /// A tree block and whether it may be believed.
@@ -195,9 +206,10 @@ impl Checker<'_> {
     /// Checks data blocks `first .. first + count` and gives those that are bad.
     fn check_data(&mut self, first: u64, count: usize) -> ReadResult<Bits> {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(count * BLOCK_SIZE, 0);
+        buffer.resize(count * BLOCK_SIZE);
         let offset = first * BLOCK_SIZE as u64;
         (self.read_at)(offset, &mut buffer).map_err(|e| (offset, e))?;
+        self.read_leaves(first, count)?;
         let mut bad = Bits::default();
         for (i, block) in buffer.chunks_exact(BLOCK_SIZE).enumerate() {
             let expected = self.expected(0, first + i as u64)?;
@@ -207,6 +219,19 @@ impl Checker<'_> {
         }
         self.buffer = buffer;
         Ok(bad)
+    }
+
+    /// Reads the blocks with the digests of data blocks `first .. first + count`.
+    fn read_leaves(&mut self, first: u64, count: usize) -> ReadResult<()> {
+        let Some(blocks) = self.levels.first() else {
+            return Ok(());
+        };
+        let per_block = DIGESTS_PER_BLOCK as u64;
+        let parents = first / per_block..(first + count as u64).div_ceil(per_block);
+        self.leaves_at = (blocks.start + parents.start) * BLOCK_SIZE as u64;
+        let length = (parents.end - parents.start) as usize * BLOCK_SIZE;
+        self.leaves.resize(length);
+        (self.read_at)(self.leaves_at, &mut self.leaves).map_err(|e| (self.leaves_at, e))
     }
 
     /// The believed digest of block `index` of what lies below `level`; `None` where the tree
@@ -240,7 +265,13 @@ impl Checker<'_> {
         let expected = self.expected(level + 1, index)?;
         let mut bytes = Box::new([0; BLOCK_SIZE]);
         let offset = at * BLOCK_SIZE as u64;
-        (self.read_at)(offset, bytes.as_mut_slice()).map_err(|e| (offset, e))?;
+        let leaf = offset
+            .checked_sub(self.leaves_at)
+            .and_then(|at| self.leaves.get(at as usize..)?.get(..BLOCK_SIZE));
+        match leaf {
+            Some(leaf) if level == 0 => bytes.copy_from_slice(leaf),
+            _ => (self.read_at)(offset, bytes.as_mut_slice()).map_err(|e| (offset, e))?,
+        }
         let good = match expected {
             Some(digest) if digest == self.hasher.node(bytes.as_slice()) => true,
             Some(_) => {

@@ -1,4 +1,4 @@
-//! Memory that a device can be handed without a copy.
+//! Memory that a medium can be handed without a copy.
 
 use std::ops::{Deref, DerefMut};
 
@@ -8,7 +8,7 @@ const ALIGN: usize = 4096;
 
 /// Bytes that begin at a multiple of 4096 in memory, so that a device can move them without the
 /// page cache.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
@@ -37,7 +37,7 @@ impl AlignedBuffer {
     }
 
     /// Whether a transfer may begin at this address.
-    pub(crate) fn is_aligned(bytes: &[u8]) -> bool {
+    pub fn is_aligned(bytes: &[u8]) -> bool {
         bytes.as_ptr().align_offset(ALIGN) == 0
     }
 }
