@@ -32,6 +32,8 @@ pub enum BackupTable {
 pub struct Disk<'d> {
     pub(crate) device: &'d mut dyn BlockDevice,
     pub(crate) state: State,
+    /// Whether `state` may be from before a change that failed.
+    unsure: bool,
 }
 
 /// What was read of a disk. Everything that a change needs to know.
@@ -63,7 +65,34 @@ impl<'d> Disk<'d> {
     /// a newer format.
     pub fn open(device: &'d mut dyn BlockDevice) -> Result<Self, OpenError> {
         let state = State::read(device)?;
-        Ok(Self { device, state })
+        Ok(Self {
+            device,
+            state,
+            unsure: false,
+        })
+    }
+
+    /// Begins a change: `state` is what is on the disk, and is doubted until
+    /// [`Disk::refresh`] says how the change ended.
+    pub(crate) fn begin(&mut self) -> Result<(), Error> {
+        if self.unsure {
+            self.refresh()?;
+        }
+        self.unsure = true;
+        Ok(())
+    }
+
+    /// Whether a change failed and the disk was not read since.
+    pub(crate) fn unsure(&self) -> bool {
+        self.unsure
+    }
+
+    /// Reads the disk again, behind a change.
+    pub(crate) fn refresh(&mut self) -> Result<(), Error> {
+        self.unsure = true;
+        self.state = State::read(self.device)?;
+        self.unsure = false;
+        Ok(())
     }
 
     /// Number of the generation that boots.

@@ -27,7 +27,7 @@ impl Disk<'_> {
     /// [`Error::Layout`] where the state partition cannot become so large, before the first write;
     /// [`Error::Io`].
     pub fn grow(&mut self, size: StateSize) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let mut report = Report {
             number: self.current().unwrap_or(0),
             ..Report::default()

@@ -27,7 +27,7 @@ impl Disk<'_> {
         progress: OnProgress<'_>,
     ) -> Result<Report, Error> {
         check_source(source)?;
-        self.refresh()?;
+        self.begin()?;
         let mut report = Report {
             number: self.current().unwrap_or(0),
             ..Report::default()

@@ -117,7 +117,7 @@ impl Disk<'_> {
         progress: OnProgress<'_>,
     ) -> Result<Report, Error> {
         check_source(source)?;
-        self.refresh()?;
+        self.begin()?;
         let (state, recovery) = self.state.recovered(self.device)?;
         let plan = Plan::make(self.device, &state, source, options)?;
         let mut report = Report::default();

@@ -95,7 +95,9 @@ impl Disk<'_> {
     /// # Errors
     /// [`Error::Esp`], [`Error::Io`]; what was done before stays done.
     pub fn remember(&mut self, operation: &LoggedOperation) -> Result<bool, Error> {
-        self.refresh()?;
+        if self.unsure() {
+            self.refresh()?;
+        }
         let Some(sectors) = self.log_sectors()? else {
             return Ok(false);
         };
@@ -136,16 +138,17 @@ impl Disk<'_> {
         let mut sectors = Vec::new();
         let limit = (u64::from(file.size) / sector).min(LOG_RECORDS as u64);
         for extent in volume.extents(&path)? {
-            let mut at = extent.start;
-            while at + sector <= extent.end && (sectors.len() as u64) < limit {
-                let mut bytes = vec![0; self.device.sector_size() as usize];
-                window.read_at(at, &mut bytes).map_err(|source| Error::Io {
-                    doing: "reading the log",
-                    source,
-                })?;
-                sectors.push((at, bytes));
-                at += sector;
-            }
+            let left = limit.saturating_sub(sectors.len() as u64);
+            let count = ((extent.end - extent.start) / sector).min(left);
+            let mut bytes = vec![0; (count * sector) as usize];
+            let read = window.read_at(extent.start, &mut bytes);
+            read.map_err(|source| Error::Io {
+                doing: "reading the log",
+                source,
+            })?;
+            let each = bytes.chunks_exact(sector as usize).enumerate();
+            let place = |index| extent.start + index as u64 * sector;
+            sectors.extend(each.map(|(index, bytes)| (place(index), bytes.to_vec())));
         }
         Ok(Some(sectors))
     }

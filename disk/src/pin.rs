@@ -30,7 +30,7 @@ impl Disk<'_> {
     }
 
     fn set_pin(&mut self, number: u32, pinned: bool, label: Option<&str>) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let mut report = Report {
             number: self.current().unwrap_or(0),
             ..Report::default()

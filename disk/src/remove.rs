@@ -13,7 +13,7 @@ impl Disk<'_> {
     /// [`Error::NoGeneration`]; [`Error::Protected`] for the one that boots, is on trial or pinned;
     /// [`Error::Io`].
     pub fn remove(&mut self, number: u32) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         self.state.require(number)?;
         let protected = self.state.protected().into_iter();
         let mut why = protected.filter(|(protected, _)| *protected == number);
@@ -29,7 +29,7 @@ impl Disk<'_> {
     /// # Errors
     /// [`Error::Io`].
     pub fn gc(&mut self, keep: usize) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let kept = self.state.protected();
         let numbers: Vec<u32> = self
             .state
@@ -62,12 +62,6 @@ impl Disk<'_> {
         report.removed = numbers;
         self.refresh()?;
         Ok(report)
-    }
-
-    /// Reads the disk again: what is in memory may be from before a change that failed.
-    pub(crate) fn refresh(&mut self) -> Result<(), Error> {
-        self.state = State::read(self.device)?;
-        Ok(())
     }
 }
 

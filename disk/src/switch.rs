@@ -11,7 +11,7 @@ impl Disk<'_> {
     /// # Errors
     /// [`Error::NoGeneration`]; [`Error::Broken`] where it would not boot; [`Error::Io`].
     pub fn switch(&mut self, number: u32) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let current = self.current();
         let previous = match current {
             Some(current) if current == number => self.state.previous(),
@@ -26,7 +26,7 @@ impl Disk<'_> {
     /// # Errors
     /// [`Error::NoPrevious`]; [`Error::Broken`] where it would not boot; [`Error::Io`].
     pub fn rollback(&mut self) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let current = self.current().unwrap_or(0);
         let target = self.state.previous().ok_or(Error::NoPrevious { current })?;
         let before = self.state.older_than(target);
@@ -40,7 +40,7 @@ impl Disk<'_> {
     /// [`Error::NoGeneration`]; [`Error::TrialOfCurrent`]; [`Error::Broken`] where it would not
     /// boot; [`Error::Io`].
     pub fn set_trial(&mut self, number: Option<u32>) -> Result<Report, Error> {
-        self.refresh()?;
+        self.begin()?;
         let home = self.state.home().ok_or(Error::NoGeneration {
             number: 0,
             nearest: None,

@@ -105,7 +105,7 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     drop(watch);
     context.shell.clear();
     let what = if args.trial { "trial" } else { "install" };
-    log::keep(context, path, &mut device, what, from, &report, label);
+    log::keep(context, path, &mut disk, what, from, &report, label);
     match args.trial {
         true => changed_to(
             context,
@@ -126,11 +126,11 @@ pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
     if args.trial {
         let report = on(path, disk.set_trial(Some(number)))?;
         let note = format!("of generation {number}");
-        log::keep(context, path, &mut device, "trial", from, &report, &note);
+        log::keep(context, path, &mut disk, "trial", from, &report, &note);
         return changed_to(context, "Trial", trial_ahead(number, path), &report);
     }
     let report = on(path, disk.switch(number))?;
-    log::keep(context, path, &mut device, "switch", from, &report, "");
+    log::keep(context, path, &mut disk, "switch", from, &report, "");
     changed(context, path, "Switched", &report)
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
     let mut disk = on(path, Disk::open(&mut device))?;
     let from = disk.current();
     let report = on(path, disk.rollback())?;
-    log::keep(context, path, &mut device, "rollback", from, &report, "");
+    log::keep(context, path, &mut disk, "rollback", from, &report, "");
     changed(context, path, "Rolled back", &report)
 }
 
@@ -157,19 +157,18 @@ pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
     let path = &args.disk.disk;
     let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
     let mut device = FileDevice::open(path)?;
-    let report = on(path, on(path, Disk::open(&mut device))?.gc(keep))?;
-    log::keep(context, path, &mut device, "gc", None, &report, "");
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let report = on(path, disk.gc(keep))?;
+    log::keep(context, path, &mut disk, "gc", None, &report, "");
     changed(context, path, "Collected", &report)
 }
 
 pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
     let mut device = FileDevice::open(path)?;
-    let report = on(
-        path,
-        on(path, Disk::open(&mut device))?.remove(args.generation),
-    )?;
-    log::keep(context, path, &mut device, "remove", None, &report, "");
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let report = on(path, disk.remove(args.generation))?;
+    log::keep(context, path, &mut disk, "remove", None, &report, "");
     changed(context, path, "Removed", &report)
 }
 
@@ -178,18 +177,16 @@ pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.pin(args.generation, args.label.as_deref()))?;
-    log::keep(context, path, &mut device, "pin", None, &report, "");
+    log::keep(context, path, &mut disk, "pin", None, &report, "");
     changed(context, path, "Pinned", &report)
 }
 
 pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
     let mut device = FileDevice::open(path)?;
-    let report = on(
-        path,
-        on(path, Disk::open(&mut device))?.unpin(args.generation),
-    )?;
-    log::keep(context, path, &mut device, "unpin", None, &report, "");
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let report = on(path, disk.unpin(args.generation))?;
+    log::keep(context, path, &mut disk, "unpin", None, &report, "");
     changed(context, path, "Unpinned", &report)
 }
 
@@ -197,8 +194,9 @@ pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
     let path = &args.disk.disk;
     let size = args.state.unwrap_or(StateSize::Keep);
     let mut device = FileDevice::open(path)?;
-    let report = on(path, on(path, Disk::open(&mut device))?.grow(size))?;
-    log::keep(context, path, &mut device, "grow", None, &report, "");
+    let mut disk = on(path, Disk::open(&mut device))?;
+    let report = on(path, disk.grow(size))?;
+    log::keep(context, path, &mut disk, "grow", None, &report, "");
     changed(context, path, "Grown", &report)
 }
 
@@ -358,9 +356,9 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
             .transpose()?;
         let mut device = FileDevice::open(path)?;
         let mut report = on(path, nos_disk::repair(&mut device))?;
+        let mut disk = on(path, Disk::open(&mut device))?;
         if let Some(Made { store, built, .. }) = &made {
             let source = generation(store, &built.system, "", None);
-            let mut disk = on(path, Disk::open(&mut device))?;
             let healed = on(path, disk.heal(&source, &mut progress(&context.shell)))?;
             report.add(healed);
         }
@@ -368,15 +366,7 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
             context.shell.status("Repaired", printable(what));
         }
         let repaired = report.repaired.join("; ");
-        log::keep(
-            context,
-            path,
-            &mut device,
-            "repair",
-            None,
-            &report,
-            &repaired,
-        );
+        log::keep(context, path, &mut disk, "repair", None, &report, &repaired);
     }
     let mut device = FileDevice::open_read_only(path)?;
     let disk = on(path, Disk::open(&mut device))?;

@@ -6,7 +6,7 @@ use crate::args::DiskArgs;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_time;
-use nos_disk::{BlockDevice, Disk, FileDevice, LogRecord, LoggedOperation, Report};
+use nos_disk::{Disk, FileDevice, LogRecord, LoggedOperation, Report};
 use serde::Serialize;
 use std::path::Path;
 
@@ -62,7 +62,7 @@ pub(crate) fn run(context: &Context, args: &DiskArgs) -> Outcome {
 pub(crate) fn keep(
     context: &Context,
     path: &Path,
-    device: &mut dyn BlockDevice,
+    disk: &mut Disk<'_>,
     what: &str,
     from: Option<u32>,
     report: &Report,
@@ -72,7 +72,6 @@ pub(crate) fn keep(
         return;
     }
     let mut write = || -> Result<bool, Failure> {
-        let mut disk = on(path, Disk::open(device))?;
         let removed: Vec<String> = report.removed.iter().map(u32::to_string).collect();
         let note = match removed.as_slice() {
             [] => note.to_string(),
@@ -92,9 +91,13 @@ pub(crate) fn keep(
         on(path, disk.remember(&operation))
     };
     if let Err(failure) = write() {
-        let why = failure.message().unwrap_or_default().to_string();
-        context
-            .shell
-            .warn(format_args!("the disk's log was not written: {why}"));
+        not_kept(context, failure.message().unwrap_or_default());
     }
+}
+
+/// Says that the log could not be written.
+pub(crate) fn not_kept(context: &Context, why: impl std::fmt::Display) {
+    context
+        .shell
+        .warn(format_args!("the disk's log was not written: {why}"));
 }

@@ -15,7 +15,7 @@ use crate::units::human_size;
 use nos_disk::flash::{
     Device, Fit, FlashError, Flashed, KeptState, Machine, geometry_of, stream, write,
 };
-use nos_disk::{FileDevice, Progress};
+use nos_disk::{Disk, FileDevice, Progress};
 use nos_formats::gpt::Geometry;
 use pace::Pace;
 use serde::Serialize;
@@ -121,15 +121,11 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
             (on(path, result)?, pace)
         };
         let name = source.name();
-        log::keep(
-            context,
-            path,
-            &mut target,
-            "flash",
-            None,
-            &flashed.report,
-            &name,
-        );
+        let report = &flashed.report;
+        match Disk::open(&mut target) {
+            Ok(mut disk) => log::keep(context, path, &mut disk, "flash", None, report, &name),
+            Err(error) => log::not_kept(context, error),
+        }
         drop(target);
         let partitions_seen = device.as_ref().map(|_| reread::reread(context, path));
         let written = Written {
