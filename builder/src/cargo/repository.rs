@@ -9,7 +9,7 @@ use super::registry::text_file;
 use crate::error::BuildError;
 use crate::realise::Builder;
 use crate::work::Work;
-use nos_formats::tree::{Kind, Tree, TreePath};
+use nos_formats::tree::{Kind, Node, Tree, TreePath};
 use nos_specs::lock::LockedCommit;
 use nos_specs::system::Git;
 use nos_store::{Blob, Digest, Output, Store};
@@ -21,6 +21,11 @@ const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 
 /// Links followed from a crate's folder to the rest of its repository, one after the other.
 const MAX_LINKS: usize = 16;
+
+/// Most files and folders of all crates together. Each crate and each link copies a part of its
+/// repository, so that a small one could ask for more than there is room for. Few in tests, which
+/// should be short.
+const MAX_NODES: usize = if cfg!(test) { 1 << 12 } else { 1 << 18 };
 
 /// How a repository says which commit it means.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,27 +255,32 @@ impl Files<'_> {
         folder: &TreePath,
         place: &TreePath,
     ) -> Result<(), BuildError> {
-        for (path, node) in self
-            .tree
-            .iter()
-            .filter(|(path, _)| path.starts_with(folder))
-        {
+        for (path, node) in self.below(folder) {
             let to = moved(path, folder, place)?;
-            match &node.kind {
-                Kind::Symlink(target) => match self.outside(folder, path, target) {
-                    Some(target) => {
-                        for (from, node) in self.tree.iter().filter(|(p, _)| p.starts_with(&target))
-                        {
-                            let to = moved(from, &target, &to)?;
-                            tree.insert_with_parents(to, node.clone())?;
-                        }
+            let outside = match &node.kind {
+                Kind::Symlink(target) => self.outside(folder, path, target),
+                _ => None,
+            };
+            match outside {
+                Some(target) => {
+                    for (from, node) in self.below(&target) {
+                        put(tree, moved(from, &target, &to)?, node)?;
                     }
-                    None => tree.insert_with_parents(to, node.clone())?,
-                },
-                _ => tree.insert_with_parents(to, node.clone())?,
+                }
+                None => put(tree, to, node)?,
             }
         }
         Ok(())
+    }
+
+    /// A node and all below it.
+    fn below<'t>(
+        &'t self,
+        top: &'t TreePath,
+    ) -> impl Iterator<Item = (&'t TreePath, &'t Node<Blob>)> {
+        // In the order of paths all of a folder stands together.
+        let nodes = self.tree.iter().skip_while(move |(path, _)| *path < top);
+        nodes.take_while(move |(path, _)| path.starts_with(top))
     }
 
     /// What a link leads to, where that lies in the repository and not in the package's folder.
@@ -290,6 +300,18 @@ impl Files<'_> {
         }
         None
     }
+}
+
+/// Adds a node to the crates, as long as there are not too many.
+fn put(tree: &mut Tree<Blob>, path: TreePath, node: &Node<Blob>) -> Result<(), BuildError> {
+    if tree.len() >= MAX_NODES {
+        let reason = format!(
+            "the crates that Cargo.lock takes from repositories hold more than {MAX_NODES} files \
+             together; take some of them from a registry"
+        );
+        return Err(BuildError::Cargo { reason });
+    }
+    Ok(tree.insert_with_parents(path, node.clone())?)
 }
 
 /// A path below `from`, as it is below `to`.
@@ -458,7 +480,7 @@ mod tests {
     use super::*;
     use crate::events::Silent;
     use crate::testing;
-    use nos_formats::tree::{Metadata, Node};
+    use nos_formats::tree::Metadata;
     use nos_store::ActionResult;
 
     const COMMIT: &str = "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1";
@@ -648,6 +670,16 @@ harness = false
             version = "1"
         "#]]
         .assert_eq(&made["one-1.2.3/Cargo.toml"]);
+    }
+
+    #[test]
+    fn links_that_multiply_a_repository_come_to_an_end() {
+        let mut files = vec![("a/Cargo.toml".to_owned(), FILES[5].1.to_owned())];
+        files.extend((0..80).map(|n| (format!("many/{n}"), String::new())));
+        files.extend((0..80).map(|n| (format!("a/{n}"), "-> ../many".to_owned())));
+        let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (&**p, &**t)).collect();
+        let error = added(&files, &[("two", "0.1.0")]).unwrap_err();
+        assert!(error.contains("hold more than 4096 files"), "{error}");
     }
 
     #[test]
