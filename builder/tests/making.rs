@@ -218,7 +218,10 @@ fn builds_that_go_wrong_say_why_and_leave_a_sound_store() {
     );
     recipe.limits.processes = 32;
     let message = bench.wrong(recipe);
-    assert!(message.contains("more than 32 processes"), "{message}");
+    assert!(
+        message.contains("more than 32 processes at once"),
+        "{message}"
+    );
     let mut recipe = Bench::recipe("true");
     recipe.command = vec!["/bin/nothing".into()];
     let message = bench.wrong(recipe);

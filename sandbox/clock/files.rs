@@ -21,8 +21,8 @@ const STATX_TIMES: c_uint = 0x40 | 0x80;
 const EINVAL: c_long = 22;
 
 /// So many times slower than the kernel's time that of files passes, in powers of two: the half second
-/// that belongs to files is over after 18 hours.
-const SLOWER: u32 = 17;
+/// that belongs to files is over after 36 hours, longer than any build may take.
+const SLOWER: u32 = 18;
 
 /// What is set to be as old as the clock or this much younger, in nanoseconds, was meant to be of now.
 const NOW_NS: i64 = 60 * SECOND_NS;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! real time      start ──────────── elapsed ────────────▶
-//! files show     S ── elapsed / 2¹⁷ ──▶ S + ½ s           younger than what was there, in their order
+//! files show     S ── elapsed / 2¹⁸ ──▶ S + ½ s           younger than what was there, in their order
 //! clocks show                           S + ½ s + 1 µs for each look of this process
 //! ```
 //!

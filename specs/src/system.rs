@@ -298,6 +298,8 @@ pub struct BuildLimits {
     pub memory_bytes: u64,
     /// What its folders hold together.
     pub space_bytes: u64,
+    /// Processes and threads at once.
+    pub processes: u64,
 }
 
 /// One supervised program.

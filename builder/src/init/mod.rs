@@ -116,6 +116,7 @@ pub(crate) fn build() -> (Build, Cargo) {
             time_ms: 15 * 60 * 1000,
             memory_bytes: 4 << 30,
             space_bytes: 1 << 30,
+            processes: 1024,
         },
     };
     (build, package)

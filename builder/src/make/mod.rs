@@ -1,6 +1,7 @@
 //! Making things from sources: a command runs in a sandbox over declared inputs, and what it leaves
 //! in `$out` becomes a tree of the store.
 
+mod failure;
 mod keep;
 mod log;
 mod output;
@@ -14,7 +15,7 @@ use crate::realise::Builder;
 pub(crate) use keep::FAILED;
 pub(crate) use log::LOGS;
 use log::Log;
-use nos_sandbox::{Ended, Ending, Input, Job, Limit, Limits, Sandbox};
+use nos_sandbox::{Ending, Input, Job, Limits, Sandbox};
 pub use nos_sandbox::{SandboxError, as_other_user, probe};
 use nos_store::{ActionResult, Digest, KeyBuilder, Output};
 use std::collections::BTreeMap;
@@ -93,7 +94,7 @@ pub(crate) fn run(
             kept,
         })
     };
-    if let Some(reason) = failure(&ended, &recipe.limits) {
+    if let Some(reason) = failure::reason(&ended, &recipe.limits, &log.tail) {
         return failed(reason);
     }
     let tree = output::take(builder.store, &ended.scratch.path().join("out"))?;
@@ -260,36 +261,4 @@ fn log_name(recipe: &Recipe, inputs: &[&ActionResult]) -> Result<String, BuildEr
     let digest = key.finish().to_string();
     let short = digest.get(..12).unwrap_or_default();
     Ok(format!("{}-{short}", recipe.name.replace([' ', '/'], "-")))
-}
-
-/// Why a build is none; `None` where it did what it should.
-fn failure(ended: &Ended, limits: &Limits) -> Option<String> {
-    let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-    let full = format!(
-        "its folders are full ({} MiB); give it more by `limits = {{ space = … }}`",
-        mib(limits.space_bytes)
-    );
-    Some(match ended.ending {
-        Ending::Exited(0) => return None,
-        Ending::Exited(_) | Ending::Killed(_) if ended.full => full,
-        Ending::Exited(status) => format!("it ended with status {status}"),
-        Ending::Killed(signal) => format!("it was ended by signal {signal}"),
-        Ending::Over(Limit::Time) => format!(
-            "it was ended after {} s; give it more by `limits = {{ time = … }}`",
-            limits.time.as_secs()
-        ),
-        Ending::Over(Limit::Memory) => format!(
-            "it was ended because it took more than {} MiB of memory; give it more by `limits = {{ \
-             memory = … }}`",
-            mib(limits.memory_bytes)
-        ),
-        Ending::Over(Limit::Processes) => format!(
-            "it was ended because it started more than {} processes; look for a loop",
-            limits.processes
-        ),
-        Ending::Over(Limit::Log) => format!(
-            "it was ended because it printed more than {} MiB; look for a loop",
-            mib(limits.log_bytes)
-        ),
-    })
 }

@@ -119,6 +119,7 @@ pub(crate) fn limits(limits: &BuildLimits) -> Limits {
         time: Duration::from_millis(limits.time_ms),
         memory_bytes: limits.memory_bytes,
         space_bytes: limits.space_bytes,
+        processes: limits.processes,
         ..Limits::default()
     }
 }

@@ -207,6 +207,80 @@ fn a_build_that_writes_endlessly_is_ended_and_says_what_was_full() {
     verify();
 }
 
+#[test]
+fn builds_that_take_too_much_are_ended_by_name_and_others_go_on() {
+    let Some(scripts) = scripts() else { return };
+    let new = format!("echo {} >$out/three", std::process::id());
+    change(&scripts, "echo three >$out/three", &new);
+    // Each in its own way: those of the first two live on where a process or its memory is refused.
+    let hold =
+        "mawk 'BEGIN { s = 1; while (length(s) < 10000000) s = s s; system(\\\"sleep 100\\\") }'";
+    let glutton = format!("{hold} & {hold} & {hold} & wait");
+    let greedy = [
+        (
+            "bomb",
+            "(while :; do sleep 100 & done) & sleep 100",
+            "processes = 32",
+        ),
+        ("glutton", &glutton, "memory = 40MiB"),
+        (
+            "miser",
+            "head -c 300M /dev/zero | tail -c 200M",
+            "memory = 40MiB",
+        ),
+        ("sleeper", "sleep 100", "time = 1s"),
+        (
+            "talker",
+            "while :; do head -c 60000 /dev/zero; done",
+            "time = 100s",
+        ),
+    ];
+    let mut text = String::from_utf8(scripts.read("scripts.nos")).unwrap();
+    for (name, line, limits) in greedy {
+        text.push_str(&format!(
+            "\nbuild {name} {{\n  using  = script([\"{line}\"])\n  limits = {{ {limits} }}\n}}\n"
+        ));
+    }
+    let builds = "builds   = [two, three, bomb, glutton, miser, sleeper, talker]";
+    scripts.write(
+        "scripts.nos",
+        text.replace("builds   = [two, three]", builds),
+    );
+    let lock = String::from_utf8(scripts.read("nos.lock")).unwrap();
+    scripts.write(
+        "nos.lock",
+        with_tools(&lock, &greedy.map(|(name, ..)| name)),
+    );
+    let said = build(&scripts, &["--keep-going"]).run().expect_code(1);
+    expect(
+        &said,
+        &[
+            "5 actions failed, and 3 that need them did not run",
+            "build bomb: it was ended because it had more than 32 processes at once; look for a loop, \
+             or give it more by `limits = { processes = … }`",
+            "build glutton: it was ended because it took more than 40 MiB of memory; give it more by \
+             `limits = { memory = … }`",
+            "build miser: it ended with status 1; the end of its log speaks of memory, of which it may \
+             have 40 MiB; give it more by `limits = { memory = … }`",
+            "build sleeper: it was ended after 1 s; give it more by `limits = { time = … }`",
+            "build talker: it was ended because it printed more than 64 MiB; look for a loop",
+            "Built build three",
+        ],
+    );
+    verify();
+}
+
+/// A lock in which further builds have the tools of `one`.
+fn with_tools(lock: &str, builds: &[&str]) -> String {
+    let head = "[groups.\"build one\"]\n";
+    let (_, rest) = lock.split_once(head).unwrap();
+    let (group, _) = rest.split_once("\n[").unwrap();
+    let groups = builds
+        .iter()
+        .map(|name| format!("\n[groups.\"build {name}\"]\n{group}"));
+    lock.to_owned() + &groups.collect::<String>()
+}
+
 /// Waits for a condition.
 #[track_caller]
 fn wait(what: &str, mut reached: impl FnMut() -> bool) {

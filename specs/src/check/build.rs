@@ -267,5 +267,6 @@ fn limits(value: Option<&Value>) -> BuildLimits {
         time_ms: number("time").unwrap_or(defaults::BUILD_TIME_MS),
         memory_bytes: number("memory").unwrap_or(defaults::BUILD_BYTES),
         space_bytes: number("space").unwrap_or(defaults::BUILD_BYTES),
+        processes: number("processes").unwrap_or(defaults::BUILD_PROCESSES),
     }
 }

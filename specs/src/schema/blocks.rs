@@ -20,6 +20,7 @@ pub(crate) mod defaults {
     pub(crate) const WITHIN_MS: u64 = 30_000;
     pub(crate) const BUILD_TIME_MS: u64 = 2 * 3_600_000;
     pub(crate) const BUILD_BYTES: u64 = 8 << 30;
+    pub(crate) const BUILD_PROCESSES: u64 = 1024;
 }
 
 const MIB: i64 = 1 << 20;

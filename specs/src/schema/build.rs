@@ -238,6 +238,15 @@ const LIMITS: &[Attribute] = &[
         aliases: &["disk", "output"],
         ..NOTHING
     },
+    Attribute {
+        name: "processes",
+        ty: &Type::Number(16, 65_536),
+        default: Some("1024"),
+        doc: "Processes and threads at once.",
+        example: "processes = 4096",
+        aliases: &["tasks", "threads", "pids"],
+        ..NOTHING
+    },
 ];
 
 /// The attributes of `build`.
