@@ -4,7 +4,7 @@
 use crate::error::BuildError;
 use crate::events::Event;
 use crate::realise::Builder;
-use crate::trim::{self, Glob, Reach, Request, TrimError};
+use crate::trim::{self, Dropped, Drops, Glob, Reach, Request, TrimError};
 use crate::work::{Compose, User};
 use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
 use nos_store::{ActionResult, Blob, Output, Store};
@@ -53,6 +53,8 @@ pub struct Composition {
     /// Package → bytes of its files that are in the image; packages that brought nothing to it
     /// are not there.
     pub packages: BTreeMap<String, u64>,
+    /// `drop` globs that match nothing.
+    pub unused_drops: Vec<String>,
 }
 
 /// Composes a root; see [`crate::work::Work::Compose`].
@@ -69,7 +71,14 @@ pub(crate) fn compose(
         reach,
         packages,
         owners,
+        unused_drops,
     } = composition(builder, parts, inputs)?;
+    for glob in unused_drops {
+        let image = &parts.image;
+        builder.observer.event(Event::Warning(&format!(
+            "image {image}: drop = {glob:?} matches nothing; correct it or leave it out"
+        )));
+    }
     for warning in reach.iter().flat_map(|reach| warnings(&parts.image, reach)) {
         builder.observer.event(Event::Warning(&warning));
     }
@@ -178,8 +187,9 @@ pub(crate) fn composition(
         root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
     }
     root.certificates(store)?;
+    let dropped = root.drop(parts)?;
     let reach = match parts.trim {
-        true => Some(root.trim(store, parts, &merged.owners)?),
+        true => Some(root.trim(store, parts, &merged.owners, &dropped)?),
         false => None,
     };
     root.tree.check_links()?;
@@ -197,6 +207,7 @@ pub(crate) fn composition(
         tree: root.tree,
         owners: merged.owners,
         reach,
+        unused_drops: dropped.unused_globs,
     })
 }
 
@@ -217,6 +228,17 @@ pub(crate) fn output_object(result: &ActionResult, name: &'static str) -> Result
         Some(Output::Object(blob)) => Ok(*blob),
         _ => Err(BuildError::MissingOutput { name }),
     }
+}
+
+fn globs(list: &[String]) -> Result<Vec<Glob>, TrimError> {
+    Ok(list
+        .iter()
+        .map(|glob| Glob::new(glob))
+        .collect::<Result<_, _>>()?)
+}
+
+fn paths(list: &[String]) -> Result<Vec<TreePath>, TrimError> {
+    Ok(list.iter().map(TreePath::new).collect::<Result<_, _>>()?)
 }
 
 struct Root {
@@ -395,34 +417,43 @@ impl Root {
         packages
     }
 
+    /// Leaves out what the spec takes out.
+    fn drop(&mut self, parts: &Compose) -> Result<Dropped, BuildError> {
+        if parts.drop.is_empty() {
+            return Ok(Dropped::default());
+        }
+        let mut wanted = self.declared.clone();
+        for program in paths(&parts.entry_points)? {
+            wanted.insert(self.resolve(&program)?);
+        }
+        let drops = Drops {
+            globs: &globs(&parts.drop)?,
+            keep: &globs(&parts.keep)?,
+            wanted: &wanted,
+        };
+        Ok(trim::drop(&mut self.tree, &drops)?)
+    }
+
     /// Leaves out what no service can reach and the spec does not name.
     fn trim(
         &mut self,
         store: &Store,
         parts: &Compose,
         owners: &BTreeMap<TreePath, String>,
+        dropped: &Dropped,
     ) -> Result<Reach, BuildError> {
-        let paths = |list: &[String]| {
-            list.iter()
-                .map(TreePath::new)
-                .collect::<Result<Vec<_>, _>>()
-        };
         let programs = paths(&parts.entry_points)?;
         let library_path = paths(&parts.library_path)?;
         let named = self.declared.difference(&self.always);
         let named: Vec<TreePath> = named.cloned().collect();
         let always: Vec<TreePath> = self.always.iter().cloned().collect();
-        let keep = parts
-            .keep
-            .iter()
-            .map(|glob| Glob::new(glob))
-            .collect::<Result<Vec<_>, _>>();
-        let keep = keep.map_err(TrimError::from)?;
+        let keep = globs(&parts.keep)?;
         let request = Request {
             programs: &programs,
             always: &always,
             named: &named,
             keep: &keep,
+            dropped: Some(&dropped.paths),
             owners: Some(owners),
             library_path: &library_path,
             commands: &parts.commands,

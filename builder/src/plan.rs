@@ -568,6 +568,7 @@ impl<'a> Planner<'a> {
             links: image.links.clone(),
             directories: image.directories.clone(),
             keep: image.keep.clone(),
+            drop: image.drop.clone(),
             trim: image.trim,
             entry_points: entry_points.into_iter().collect(),
             library_path: services.iter().flat_map(|s| library_path(s)).collect(),

@@ -199,6 +199,8 @@ pub struct Compose {
     pub directories: Vec<String>,
     /// Globs that trimming keeps.
     pub keep: Vec<String>,
+    /// Globs of what is taken out.
+    pub drop: Vec<String>,
     /// Whether to trim.
     pub trim: bool,
     /// Programs that services of this image start.

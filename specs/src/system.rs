@@ -122,6 +122,8 @@ pub struct Image {
     /// Globs (`*`, `**`, `?`, `[…]`) of absolute paths that trimming keeps besides what the
     /// services' commands reach.
     pub keep: Vec<String>,
+    /// Globs of absolute paths that are left out, whatever would keep them.
+    pub drop: Vec<String>,
     /// Whether files that no service can reach are left out (default: yes).
     pub trim: bool,
 }

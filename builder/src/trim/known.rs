@@ -37,6 +37,9 @@ const SERVICES: Adds = Adds::Paths(&["/etc/protocols", "/etc/services"]);
 const SERVICES_WHY: &str = "names of ports and protocols are looked up in it";
 const PHP: Adds = Adds::Paths(&["/etc/php/**", "/usr/lib/php/**"]);
 const PHP_WHY: &str = "PHP opens the extensions that its configuration names";
+/// Without what Debian's package has besides for leap seconds and older programs.
+const ZONES: Adds = Adds::Paths(&["/usr/share/zoneinfo/*", "/usr/share/zoneinfo/[A-Z]*/**"]);
+const PHP_ZONES_WHY: &str = "PHP reads all time zones at its first date, and crashes without them";
 const UNWINDER: Adds = Adds::Library("libgcc_s.so.1");
 
 /// The table.
@@ -138,6 +141,11 @@ pub const KNOWN: &[Known] = &[
         why: "Python loads its modules by name",
     },
     Known {
+        trigger: Trigger::Program("/usr/bin/python3*"),
+        adds: ZONES,
+        why: "Python opens time zones by name",
+    },
+    Known {
         trigger: Trigger::Program("/usr/bin/ruby*"),
         adds: Adds::Paths(&[
             "/usr/lib/ruby/**",
@@ -150,6 +158,16 @@ pub const KNOWN: &[Known] = &[
         trigger: Trigger::Program("/usr/bin/php*"),
         adds: PHP,
         why: PHP_WHY,
+    },
+    Known {
+        trigger: Trigger::Program("/usr/bin/php*"),
+        adds: ZONES,
+        why: PHP_ZONES_WHY,
+    },
+    Known {
+        trigger: Trigger::Program("/usr/sbin/php*"),
+        adds: ZONES,
+        why: PHP_ZONES_WHY,
     },
     Known {
         trigger: Trigger::Program("/usr/sbin/php*"),
@@ -207,9 +225,13 @@ pub const KNOWN: &[Known] = &[
             "/usr/share/postgresql/*/extension/plpgsql*",
             "/usr/share/postgresql/*/timezonesets/*",
             "/usr/share/postgresql/*/tsearch_data/*",
-            "/usr/share/zoneinfo/Etc/UTC",
         ]),
         why: "PostgreSQL opens these by name; of its extensions only the language it comes with",
+    },
+    Known {
+        trigger: Trigger::Program("/usr/lib/postgresql/*/bin/postgres"),
+        adds: ZONES,
+        why: "queries name time zones, and PostgreSQL opens them",
     },
     Known {
         trigger: Trigger::Program("/usr/sbin/mariadbd"),

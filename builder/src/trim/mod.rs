@@ -12,9 +12,12 @@
 //!   in what a shell runs names of programs ([`names`]), where the image has them;
 //! - declared globs, and the licence texts of every package of which a file stays.
 //!
+//! What [`drop()`] took out before is not there for any of these.
+//!
 //! There is no `ld.so.cache` in an image, so folders of `/etc/ld.so.conf.d` do not count: a
 //! library that only the cache would have found is reported missing here, not in production.
 
+mod drop;
 mod glob;
 pub mod known;
 mod library;
@@ -28,6 +31,7 @@ mod tests;
 pub mod trace;
 mod weight;
 
+pub use drop::{Dropped, Drops, drop};
 pub use glob::{Glob, GlobError, MAX_GLOB_BYTES};
 pub use reach::{Reach, Request, reach};
 pub use weight::{Holder, Weight, weigh};
@@ -114,8 +118,8 @@ impl Reason {
         }
     }
 
-    /// Whether it is only likely that the path is used.
-    fn is_surmise(&self) -> bool {
+    /// Whether it is only likely that the path is used: programs start without it.
+    pub fn is_surmise(&self) -> bool {
         matches!(self, Self::Known { .. } | Self::NamedBy(_))
     }
 }
@@ -160,6 +164,8 @@ pub struct Missing {
     pub package: Option<String>,
     /// A file of that name where the loader does not look.
     pub elsewhere: Option<TreePath>,
+    /// The `drop` glob that took a file of that name out.
+    pub dropped: Option<String>,
     /// Where `name` is a version of a library: the library, which does not have it.
     pub lacking: Option<Lacking>,
 }
@@ -204,6 +210,12 @@ impl fmt::Display for Missing {
             );
         }
         write!(f, " needs {name}, which is not in the image; ")?;
+        if let Some(glob) = &self.dropped {
+            return write!(
+                f,
+                "drop = {glob:?} takes it out: make that pattern narrower"
+            );
+        }
         if let Some(found) = &self.elsewhere {
             let folder = found.parent().unwrap_or_default();
             return write!(
@@ -233,6 +245,29 @@ pub enum TrimError {
         path: TreePath,
         /// Files of the same name elsewhere in the image.
         nearest: Vec<TreePath>,
+    },
+    /// The spec keeps a path and takes it out.
+    #[error(
+        "{path} is kept by keep = {keep:?} and taken out by drop = {drop:?}; make one of the patterns \
+         narrower"
+    )]
+    KeptAndDropped {
+        /// The path.
+        path: TreePath,
+        /// The pattern that keeps it.
+        keep: String,
+        /// The pattern that takes it out.
+        drop: String,
+    },
+    /// The spec places or runs a path and takes it out.
+    #[error(
+        "drop = {drop:?} takes out {path}, which the spec places or runs; make the pattern narrower"
+    )]
+    WantedAndDropped {
+        /// The path.
+        path: TreePath,
+        /// The pattern that takes it out.
+        drop: String,
     },
     /// What a program cannot start without is missing.
     #[error("{}", list(.0))]

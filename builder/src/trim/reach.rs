@@ -24,6 +24,8 @@ pub struct Request<'a> {
     /// Globs of further paths. A glob without wildcards that is a folder keeps everything below
     /// it. One that matches nothing is listed in [`Reach::unused_globs`].
     pub keep: &'a [Glob],
+    /// What `drop` took out, for messages.
+    pub dropped: Option<&'a BTreeMap<TreePath, String>>,
     /// Path → package, for licences and messages.
     pub owners: Option<&'a BTreeMap<TreePath, String>>,
     /// The services' `LD_LIBRARY_PATH`, in order.
@@ -452,6 +454,7 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 by: by.clone(),
                 package: self.owner(by).cloned(),
                 elsewhere: None,
+                dropped: None,
                 lacking: Some(Lacking {
                     library: library.clone(),
                     package: self.owner(library).cloned(),
@@ -580,7 +583,13 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
         } else {
             self.files_named(file.as_bytes()).into_iter().next()
         };
+        let dropped = self.request.dropped.into_iter().flatten();
+        let dropped = dropped
+            .filter(|(path, _)| path.name() == file.as_bytes())
+            .map(|(_, glob)| glob.clone())
+            .next();
         let missing = Missing {
+            dropped,
             name,
             by: by.clone(),
             package: self.owner(by).cloned(),

@@ -26,6 +26,7 @@ pub fn traced(system: &System) -> System {
     for image in system.images.values_mut() {
         image.trim = false;
         image.keep.clear();
+        image.drop.clear();
     }
     let words = match &mut system.kernel {
         Kernel::Stock { cmdline, .. } => cmdline,

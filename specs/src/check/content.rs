@@ -20,6 +20,7 @@ pub(super) const CONTENT: &[&str] = &[
     "links",
     "directories",
     "keep",
+    "drop",
     "trim",
 ];
 
@@ -93,6 +94,7 @@ impl Checker<'_> {
             .map(Value::texts)
             .unwrap_or_default();
         image.keep = fields.get("keep").map(Value::texts).unwrap_or_default();
+        image.drop = fields.get("drop").map(Value::texts).unwrap_or_default();
         // What an image made elsewhere holds was chosen there already.
         let trim = fields.get("trim").and_then(Value::as_bool);
         image.trim = trim.unwrap_or(image.from.is_none());

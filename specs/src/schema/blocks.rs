@@ -185,6 +185,19 @@ const CONTENT: &[Attribute] = &[
         ..NOTHING
     },
     Attribute {
+        name: "drop",
+        ty: &Type::List {
+            of: &Type::Text(&GLOB),
+            empty: true,
+            repeats: false,
+        },
+        doc: "Patterns of paths that are left out, trimmed or not. What a program cannot start \
+              without is named and not left out; `nos trim` says what each takes.",
+        example: "drop = [\"/usr/lib/php/*/fileinfo.so\"]",
+        aliases: &["exclude", "remove", "without"],
+        ..NOTHING
+    },
+    Attribute {
         name: "trim",
         ty: &Type::Bool,
         default: Some("true, but false for an image made elsewhere"),

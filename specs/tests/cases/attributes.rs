@@ -94,7 +94,7 @@ pub(crate) fn cases() {
               |   ^^^^^
               |
               = note: in service web
-              = help: the attributes are packages, builds, from, files, links, directories, keep, trim, image, run, env, workdir, user, capabilities, devices, terminal, listen, serves, calls, health, state, restart, after
+              = help: the attributes are packages, builds, from, files, links, directories, keep, drop, trim, image, run, env, workdir, user, capabilities, devices, terminal, listen, serves, calls, health, state, restart, after
         "#]],
     );
     wrong(

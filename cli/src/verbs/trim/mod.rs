@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::units::human_size;
 use nos_builder::build::Composition;
-use nos_builder::trim::{Holder, Reach, Weight, weigh};
+use nos_builder::trim::{Holder, Reach, Reason, Weight, weigh};
 use nos_formats::tree::{Kind, TreePath};
 use nos_specs::suggest;
 use nos_store::Blob;
@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 
 /// Without `--explain`, what holds less than this part of its image is not shown.
 const SHOWN_PART: u64 = 100;
+
+/// What trimming only surmises to be used and holds as much, in bytes, is offered for `drop`.
+const OFFERED_BYTES: u64 = 512 << 10;
 
 /// One image, trimmed.
 #[derive(Serialize)]
@@ -30,6 +33,15 @@ struct Trimmed {
     left_out_bytes: u64,
     /// What the spec says itself, each with what it alone holds.
     holders: Vec<Held>,
+    /// What `drop` could take out: programs start without it.
+    surmised: Vec<Surmised>,
+}
+
+#[derive(Serialize)]
+struct Surmised {
+    path: String,
+    /// Bytes that would go with it, its own included.
+    held_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -136,13 +148,33 @@ fn trimmed(
         })
         .collect();
     left_out.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.package.cmp(&b.package)));
+    let weights = weigh(reach, size);
+    let mut surmised = Vec::new();
+    surmises(&weights, reach, &mut surmised);
+    surmised.sort_by(|a, b| b.held_bytes.cmp(&a.held_bytes).then(a.path.cmp(&b.path)));
     Trimmed {
+        surmised,
         image: name.to_string(),
         files: files.count() as u64,
         bytes: reach.kept.keys().map(size).sum(),
         left_out_bytes: left_out.iter().map(|left| left.bytes).sum(),
         left_out,
-        holders: held(weigh(reach, size), composition, reach),
+        holders: held(weights, composition, reach),
+    }
+}
+
+/// The uppermost files that all stay only because something may open them.
+fn surmises(weights: &[Weight], reach: &Reach, found: &mut Vec<Surmised>) {
+    for weight in weights.iter().filter(|w| w.held_bytes >= OFFERED_BYTES) {
+        match &weight.holder {
+            Holder::Path(path) if reach.reasons(path).all(Reason::is_surmise) => {
+                found.push(Surmised {
+                    path: path.to_string(),
+                    held_bytes: weight.held_bytes,
+                });
+            }
+            _ => surmises(&weight.below, reach, found),
+        }
     }
 }
 
@@ -182,6 +214,15 @@ fn said(image: &Trimmed, least: u64) -> String {
     );
     for held in &image.holders {
         branch(held, 1, least, &mut text);
+    }
+    if !image.surmised.is_empty() {
+        let paths: Vec<&str> = image.surmised.iter().map(|s| s.path.as_str()).collect();
+        let bytes = image.surmised.iter().map(|s| s.held_bytes).sum();
+        text.push_str(&format!(
+            "  these may not be needed, up to {} of them; what is not is taken out by\n    \
+             drop = {paths:?}\n",
+            human_size(bytes)
+        ));
     }
     text
 }
