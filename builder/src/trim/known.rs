@@ -37,8 +37,12 @@ const SERVICES: Adds = Adds::Paths(&["/etc/protocols", "/etc/services"]);
 const SERVICES_WHY: &str = "names of ports and protocols are looked up in it";
 const PHP: Adds = Adds::Paths(&["/etc/php/**", "/usr/lib/php/**"]);
 const PHP_WHY: &str = "PHP opens the extensions that its configuration names";
-/// Without what Debian's package has besides for leap seconds and older programs.
-const ZONES: Adds = Adds::Paths(&["/usr/share/zoneinfo/*", "/usr/share/zoneinfo/[A-Z]*/**"]);
+/// Zones and the lists of them, without what Debian's package has for leap seconds and for older
+/// programs, and without `localtime`: PostgreSQL stumbles over a link that leads nowhere.
+const ZONES: Adds = Adds::Paths(&[
+    "/usr/share/zoneinfo/[A-Zitz]*",
+    "/usr/share/zoneinfo/[A-Z]*/**",
+]);
 const PHP_ZONES_WHY: &str = "PHP reads all time zones at its first date, and crashes without them";
 const UNWINDER: Adds = Adds::Library("libgcc_s.so.1");
 

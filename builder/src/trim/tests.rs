@@ -857,3 +857,50 @@ fn a_program_for_a_newer_library_is_refused_with_the_place_and_the_remedy() {
     image.program("usr/bin/nos", &musl);
     image.run("/usr/bin/nos").unwrap();
 }
+
+#[test]
+fn php_has_time_zones_and_no_link_that_leads_nowhere() {
+    let mut image = Image::new();
+    let php = TestElf {
+        needed: &["libc.so.6"],
+        ..TestElf::default()
+    };
+    image.program("usr/sbin/php-fpm8.4", &php);
+    for zone in ["Europe/Berlin", "UTC", "tzdata.zi", "posix/UTC"] {
+        image.file(&format!("usr/share/zoneinfo/{zone}"), "");
+    }
+    image.link("usr/share/zoneinfo/localtime", "/etc/localtime");
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["/usr/sbin/php-fpm8.4"]),
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    let zones = kept.iter().filter_map(|path| path.split_once("zoneinfo/"));
+    let zones: Vec<&str> = zones.map(|(_, zone)| zone).collect();
+    assert_eq!(zones, ["Europe", "Europe/Berlin", "UTC", "tzdata.zi"]);
+}
+
+#[test]
+fn a_library_that_was_dropped_is_named_with_the_pattern() {
+    let mut image = Image::new();
+    let app = TestElf {
+        needed: &["libgone.so.1"],
+        ..TestElf::default()
+    };
+    image.program("usr/bin/app", &app);
+    let dropped = [(path("usr/lib/libgone.so.1"), "/usr/lib/*".to_string())];
+    let error = image
+        .reach(&Request {
+            programs: &paths(&["/usr/bin/app"]),
+            dropped: Some(&dropped.into()),
+            ..Request::default()
+        })
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/usr/bin/app needs libgone.so.1, which is not in the image; drop = \"/usr/lib/*\" takes it out: \
+         make that pattern narrower"
+    );
+}
