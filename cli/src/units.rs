@@ -1,5 +1,7 @@
-//! Sizes, times and port pairs, as people write them on a command line.
+//! Sizes, times and port pairs, as people write them on a command line; paths, as they are shown.
 
+use serde::Serializer;
+use std::path::Path;
 use std::time::Duration;
 
 /// Reads a size: a whole number with `KiB`, `MiB`, `GiB`, `TiB` or `B`.
@@ -120,6 +122,14 @@ pub(crate) fn human_time(seconds: u64) -> String {
         rest / 3600,
         rest / 60 % 60
     )
+}
+
+/// Serialises a path as it is shown: what is not UTF-8 in it is replaced.
+pub(crate) fn shown<S: Serializer>(
+    path: &impl AsRef<Path>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_ref().display())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use nos_formats::fat::FatError;
 use nos_formats::gpt::GptError;
+use rustix::io::Errno;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,8 +39,10 @@ pub enum DeviceError {
 impl DeviceError {
     pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         let path = path.to_owned();
+        let is_socket = source.raw_os_error() == Some(Errno::NXIO.raw_os_error());
         match source.kind() {
             io::ErrorKind::IsADirectory => Self::NotADisk { path },
+            _ if is_socket => Self::NotADisk { path },
             _ => Self::Io {
                 path,
                 action,
@@ -59,6 +62,8 @@ fn remedy(error: &io::Error) -> &'static str {
             "free some space there or name another place"
         }
         io::ErrorKind::ReadOnlyFilesystem => "name another place, or mount it writable",
+        io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename => "check the path",
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => "check the path",
         io::ErrorKind::AlreadyExists => "name another file, or remove that one",
         _ => "check the device with `dmesg`",
     }

@@ -84,6 +84,17 @@ pub struct Report {
     pub flushes: u64,
 }
 
+impl Report {
+    /// Adds what another change removed and wrote, which was made for the sake of this one.
+    pub(crate) fn follows(&mut self, other: &Self) {
+        self.removed.extend(&other.removed);
+        self.repaired.extend(other.repaired.iter().cloned());
+        self.bytes_written += other.bytes_written;
+        self.sectors_written += other.sectors_written;
+        self.flushes += other.flushes;
+    }
+}
+
 /// How far a change is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {

@@ -141,6 +141,22 @@ impl Disk<'_> {
     }
 }
 
+impl State {
+    /// Whether a generation can be added to the disk as this says that it is.
+    pub(crate) fn has_room_for(
+        &self,
+        device: &dyn BlockDevice,
+        source: &GenerationSource<'_>,
+        options: InstallOptions,
+    ) -> Result<bool, Error> {
+        match Plan::make(device, self, source, options) {
+            Ok(_) => Ok(true),
+            Err(Error::Space(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Plan {
     fn make(
         device: &dyn BlockDevice,

@@ -1,10 +1,10 @@
 //! Taking generations away.
 
-use crate::commit::Phase;
+use crate::commit::{OnProgress, Phase};
 use crate::disk::{Disk, State};
 use crate::entry::{self, ENTRIES};
 use crate::install::put_table;
-use crate::{Error, Report};
+use crate::{Error, GenerationSource, InstallOptions, Report};
 
 impl Disk<'_> {
     /// Removes one generation and everything that no other one uses.
@@ -30,19 +30,46 @@ impl Disk<'_> {
     /// [`Error::Io`].
     pub fn gc(&mut self, keep: usize) -> Result<Report, Error> {
         self.begin()?;
-        let kept = self.state.protected();
-        let numbers: Vec<u32> = self
-            .state
-            .entries
-            .iter()
-            .map(|entry| entry.number)
-            .collect();
-        let old = numbers.len().saturating_sub(keep.max(1));
-        let victims = numbers[..old]
-            .iter()
-            .copied()
-            .filter(|n| kept.iter().all(|(kept, _)| kept != n));
-        self.remove_all(victims.collect())
+        self.remove_all(self.state.older_than_newest(keep))
+    }
+
+    /// Installs as [`Disk::install`] does, and leaves no more than the newest `keep` generations
+    /// and those that [`Disk::gc`] never removes. The older ones go when the new one is there; but
+    /// first where there is no room for it otherwise, and where without them there is.
+    ///
+    /// # Errors
+    /// As [`Disk::install`] and [`Disk::gc`].
+    pub fn install_and_keep(
+        &mut self,
+        source: &GenerationSource<'_>,
+        options: InstallOptions,
+        keep: usize,
+        progress: OnProgress<'_>,
+    ) -> Result<Report, Error> {
+        match self.install(source, options, &mut *progress) {
+            Ok(mut report) => {
+                let old = self.state.older_than_newest(keep);
+                if !old.is_empty() {
+                    self.begin()?;
+                    report.follows(&self.remove_all(old)?);
+                }
+                Ok(report)
+            }
+            Err(Error::Space(shortage)) => {
+                self.begin()?;
+                let old = self.state.older_than_newest(keep.saturating_sub(1));
+                let (mut state, _) = self.state.recovered(self.device)?;
+                state.removal(&old)?;
+                if old.is_empty() || !state.has_room_for(self.device, source, options)? {
+                    return Err(Error::Space(shortage));
+                }
+                let removal = self.remove_all(old)?;
+                let mut report = self.install(source, options, progress)?;
+                report.follows(&removal);
+                Ok(report)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn remove_all(&mut self, numbers: Vec<u32>) -> Result<Report, Error> {
@@ -89,6 +116,15 @@ impl State {
         self.sweep(&mut phases)?;
         phases.retain(|phase| !phase.is_empty());
         Ok(phases)
+    }
+
+    /// Generations behind the newest `keep` that may be removed unasked.
+    fn older_than_newest(&self, keep: usize) -> Vec<u32> {
+        let kept = self.protected();
+        let old = self.entries.len().saturating_sub(keep.max(1));
+        let old = self.entries[..old].iter().map(|entry| entry.number);
+        old.filter(|n| kept.iter().all(|(kept, _)| kept != n))
+            .collect()
     }
 
     /// Generations that are never removed unasked, and why.

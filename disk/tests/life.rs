@@ -357,6 +357,47 @@ fn a_broken_copy_of_the_table_is_put_back_from_the_good_one() {
 }
 
 #[test]
+fn installing_again_and_again_keeps_what_is_wanted_and_never_runs_out_of_room() {
+    let number = |n: u64| system(n, 400_000, vec![image("web", n, 20)]);
+    let mut device = disk_with(512, SIZE, &number(1));
+    let room = Disk::open(&mut device)
+        .unwrap()
+        .plan_space(&number(2).source())
+        .unwrap();
+    // As many as there is room for, and fewer.
+    let most = (room.esp_free / room.esp_needed + 1) as usize;
+    assert!((4..20).contains(&most), "{most}");
+    let options = InstallOptions::default();
+    for keep in [most, 3] {
+        let mut device = disk_with(512, SIZE, &number(1));
+        Disk::open(&mut device).unwrap().pin(1, None).unwrap();
+        for n in 2..=most as u64 + 5 {
+            let mut disk = Disk::open(&mut device).unwrap();
+            let report = disk
+                .install_and_keep(&number(n).source(), options, keep - 1, &mut quiet)
+                .unwrap();
+            let all = disk.generations().into_iter().map(|g| g.number);
+            let oldest = (n as u32 + 2).saturating_sub(keep as u32).max(2);
+            let expected: Vec<u32> = [1].into_iter().chain(oldest..=n as u32).collect();
+            assert_eq!(all.collect::<Vec<_>>(), expected);
+            assert_eq!(report.number, n as u32);
+            assert_eq!(report.removed.len(), usize::from(n as usize > keep), "{n}");
+        }
+        everything_is_clean(&mut device);
+    }
+    // What would not help is not removed.
+    for n in 2..=most as u64 {
+        install(&mut device, &number(n)).unwrap();
+    }
+    let before = device.clone();
+    let large = system(99, 200_000_000, vec![image("web", 99, 20)]);
+    let mut disk = Disk::open(&mut device).unwrap();
+    let error = disk.install_and_keep(&large.source(), options, 2, &mut quiet);
+    assert!(matches!(error, Err(Error::Space(_))), "{error:?}");
+    assert!(device == before);
+}
+
+#[test]
 fn a_pinned_generation_outlives_every_collection() {
     for sector_size in [512, 4096] {
         let mut device = disk_with(sector_size, SIZE, &first());

@@ -10,7 +10,7 @@ use nos_builder::project::Project;
 use nos_store::Store;
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A spec, built.
 pub(crate) struct Made {
@@ -69,13 +69,14 @@ pub(crate) fn session<'a>(
 #[derive(Serialize)]
 struct Report<'a> {
     host: &'a str,
+    #[serde(serialize_with = "crate::units::shown")]
     path: PathBuf,
     digest: String,
     content_bytes: u64,
     /// Labels of the actions that ran; empty where everything was in the store.
     built: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    out_link: Option<&'a Path>,
+    out_link: Option<String>,
     system: &'a nos_builder::BuiltSystem,
 }
 
@@ -127,7 +128,10 @@ pub(crate) fn build(context: &Context, args: &BuildArgs) -> Outcome {
         digest: built.digest.to_string(),
         content_bytes: built.system.content_bytes(),
         built: context.shell.ran(),
-        out_link: args.out_link.as_deref(),
+        out_link: args
+            .out_link
+            .as_ref()
+            .map(|link| link.display().to_string()),
         system: &built.system,
     };
     context

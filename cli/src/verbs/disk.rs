@@ -89,9 +89,11 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let path = &args.disk.disk;
     // A disk that cannot be used or written is found out before the work, not after it.
     on(path, Disk::open(&mut FileDevice::open(path)?).map(drop))?;
-    let Made { store, built, .. } = build::make(context, &args.spec, args.locked)?;
+    let made = build::make(context, &args.spec, args.locked)?;
+    let (store, built) = (&made.store, &made.built);
+    let keep = made.project.system()?.disk.keep;
     let label = args.label.as_deref().unwrap_or_default();
-    let source = generation(&store, &built.system, label, Some(context.now));
+    let source = generation(store, &built.system, label, Some(context.now));
     let mut device = FileDevice::open(path)?;
     let options = InstallOptions {
         trial: args.trial,
@@ -101,7 +103,9 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let mut disk = on(path, Disk::open(&mut device))?;
     let from = disk.current();
     let mut watch = progress(&context.shell);
-    let report = on(path, disk.install(&source, options, &mut watch))?;
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    let report = disk.install_and_keep(&source, options, keep, &mut watch);
+    let report = on(path, report)?;
     drop(watch);
     context.shell.clear();
     let what = if args.trial { "trial" } else { "install" };
@@ -160,7 +164,11 @@ pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.gc(keep))?;
     log::keep(context, path, &mut disk, "gc", None, &report, "");
-    changed(context, path, "Collected", &report)
+    let said = match report.removed.as_slice() {
+        [] => format!("nothing of {}; every generation stays", path.display()),
+        removed => of(path, removed),
+    };
+    changed_to(context, "Collected", said, &report)
 }
 
 pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
@@ -169,7 +177,7 @@ pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.remove(args.generation))?;
     log::keep(context, path, &mut disk, "remove", None, &report, "");
-    changed(context, path, "Removed", &report)
+    changed_to(context, "Removed", of(path, &report.removed), &report)
 }
 
 pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
@@ -177,8 +185,9 @@ pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.pin(args.generation, args.label.as_deref()))?;
-    log::keep(context, path, &mut disk, "pin", None, &report, "");
-    changed(context, path, "Pinned", &report)
+    let note = format!("generation {}", args.generation);
+    log::keep(context, path, &mut disk, "pin", None, &report, &note);
+    changed_to(context, "Pinned", of(path, &[args.generation]), &report)
 }
 
 pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
@@ -186,8 +195,9 @@ pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
     let mut device = FileDevice::open(path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.unpin(args.generation))?;
-    log::keep(context, path, &mut disk, "unpin", None, &report, "");
-    changed(context, path, "Unpinned", &report)
+    let note = format!("generation {}", args.generation);
+    log::keep(context, path, &mut disk, "unpin", None, &report, &note);
+    changed_to(context, "Unpinned", of(path, &[args.generation]), &report)
 }
 
 pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
@@ -202,18 +212,32 @@ pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
 
 /// Says what a change did: the next boot's generation and what was written.
 fn changed(context: &Context, path: &Path, verb: &str, report: &Report) -> Outcome {
-    let said = format!("{} boots generation {} next", path.display(), report.number);
+    let mut said = format!("{} boots generation {} next", path.display(), report.number);
+    if !report.removed.is_empty() {
+        said.push_str(&format!("; removed {}", list(&report.removed)));
+    }
     changed_to(context, verb, said, report)
 }
 
-fn changed_to(context: &Context, verb: &str, mut said: String, report: &Report) -> Outcome {
+/// Some generations of a disk, for a person.
+fn of(path: &Path, numbers: &[u32]) -> String {
+    let word = if numbers.len() == 1 {
+        "generation"
+    } else {
+        "generations"
+    };
+    format!("{word} {} of {}", list(numbers), path.display())
+}
+
+fn list(numbers: &[u32]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    numbers.join(", ")
+}
+
+fn changed_to(context: &Context, verb: &str, said: String, report: &Report) -> Outcome {
     let shell = &context.shell;
     if shell.json() {
         return Ok(shell.result(report, |_| String::new())?);
-    }
-    if !report.removed.is_empty() {
-        let removed: Vec<String> = report.removed.iter().map(u32::to_string).collect();
-        said.push_str(&format!("; removed {}", removed.join(", ")));
     }
     let sectors = match report.sectors_written {
         1 => "1 sector".to_string(),
@@ -234,6 +258,7 @@ fn changed_to(context: &Context, verb: &str, mut said: String, report: &Report) 
 
 #[derive(Serialize)]
 struct Listing<'a> {
+    #[serde(serialize_with = "crate::units::shown")]
     disk: &'a Path,
     generations: Vec<GenerationInfo>,
 }
@@ -341,6 +366,7 @@ pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
 
 #[derive(Serialize)]
 struct Verified<'a> {
+    #[serde(serialize_with = "crate::units::shown")]
     disk: &'a Path,
     good: bool,
     #[serde(flatten)]

@@ -16,6 +16,7 @@ const STDIN: &str = "<stdin>";
 /// What became of one file.
 #[derive(Serialize)]
 struct Formatted {
+    #[serde(serialize_with = "crate::units::shown")]
     file: PathBuf,
     /// Whether it was, or with `--check` would be, changed.
     changed: bool,

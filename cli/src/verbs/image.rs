@@ -141,6 +141,7 @@ fn state_bytes(system: &BuiltSystem) -> Option<u64> {
 
 #[derive(Serialize)]
 struct Written<'a> {
+    #[serde(serialize_with = "crate::units::shown")]
     disk: &'a Path,
     host: &'a str,
     size_bytes: u64,

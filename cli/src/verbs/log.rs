@@ -12,6 +12,7 @@ use std::path::Path;
 
 #[derive(Serialize)]
 struct Log<'a> {
+    #[serde(serialize_with = "crate::units::shown")]
     disk: &'a Path,
     records: Vec<LogRecord>,
 }

@@ -35,6 +35,7 @@ Any other verb of nos works too; `VERB --help` explains it.";
 /// A disk that was found.
 #[derive(Debug, Serialize)]
 struct Found {
+    #[serde(serialize_with = "crate::units::shown")]
     disk: PathBuf,
     /// What hardware it is; `None` for an image file.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! Disks that are not ours, damaged, newer, too small or in use.
 
-use crate::said::{digest, filled_store, hello, make_disk, run, skip};
+use crate::said::{Said, digest, filled_store, hello, make_disk, run, skip};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -70,6 +70,47 @@ fn an_install_without_room_changes_nothing() {
     assert_eq!(digest(&at.join("disk.img")), before, "the disk was changed");
 }
 
+#[test]
+fn a_disk_keeps_as_many_generations_as_its_spec_says() {
+    let Some(store) = filled_store() else { return };
+    let place = hello();
+    let at = place.path();
+    let common = ["--offline", "--store", store.to_str().unwrap()];
+    let spec = std::fs::read_to_string(at.join("hello.nos")).unwrap();
+    let few = spec.replace("network  = dhcp", "network  = dhcp\n  disk = { keep = 2 }");
+    std::fs::write(at.join("hello.nos"), few).unwrap();
+    run(at, &[&["image", "-o", "disk.img"][..], &common].concat()).expect(0, &[]);
+    let install = || run(at, &[&["install", ".", "disk.img"][..], &common].concat());
+    install().expect(0, &["boots generation 2 next"]);
+    run(at, &["pin", "disk.img", "1"]).expect(0, &["Pinned generation 1 of disk.img"]);
+    install().expect(0, &["boots generation 3 next"]);
+    run(at, &["switch", "disk.img", "1"]).expect(0, &[]);
+    run(at, &["switch", "disk.img", "3"]).expect(0, &[]);
+    install().expect(0, &["boots generation 4 next; removed 2"]);
+    run(at, &["gc", "disk.img", "--keep", "1"]).expect(0, &["nothing of disk.img"]);
+    run(at, &["unpin", "disk.img", "1"]).expect(0, &["Unpinned generation 1 of disk.img"]);
+    run(at, &["gc", "disk.img", "--keep", "1"]).expect(0, &["generation 1 of disk.img"]);
+    run(at, &["remove", "disk.img", "3"]).expect(0, &["Removed generation 3 of disk.img"]);
+    let log = run(at, &["log", "disk.img", "--json"]).json().to_string();
+    for note in ["generation 1", "removed 2", "removed 3"] {
+        assert!(log.contains(&format!("\"note\":\"{note}")), "{note}: {log}");
+    }
+}
+
+#[test]
+fn a_disk_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = crate::said::folder(&[]);
+    let name = std::ffi::OsStr::from_bytes(b"a \xFF\n.img");
+    make_disk(&place.path().join(name), "first");
+    for verb in ["generations", "verify", "log"] {
+        let mut nos = crate::said::nos(place.path());
+        let said = Said::from(nos.arg(verb).arg(name).arg("--json").output().unwrap());
+        said.expect(0, &[]);
+        assert_eq!(said.json()["disk"], "a \u{FFFD}\n.img", "{verb}");
+    }
+}
+
 /// Every verb that takes a disk, with the disk at `disk`.
 fn disk_verbs(disk: &str) -> Vec<Vec<String>> {
     let verbs = [
@@ -133,6 +174,14 @@ fn what_is_no_disk_is_refused() {
         "dir.img",
         "dir.img is neither an image file nor a block device; name one",
     );
+    let _socket = std::os::unix::net::UnixListener::bind(at.join("socket.img")).unwrap();
+    refuse(
+        at,
+        "socket.img",
+        "socket.img is neither an image file nor a block device; name one",
+    );
+    std::os::unix::fs::symlink("round.img", at.join("round.img")).unwrap();
+    refuse(at, "round.img", "(os error 40); check the path");
     refuse(
         at,
         "/dev/null",

@@ -45,6 +45,11 @@ fn flashing_without_a_yes_writes_nothing() {
     );
     flash("gone.img", &["--yes", "none"])
         .expect(1, &["there is no device gone.img; `lsblk` lists"]);
+    std::fs::write(at.join("disk.img.xz"), b"\xFD7zXZ\0 and so on").unwrap();
+    run(at, &["flash", "disk.img.xz", "stick.img", "--yes", "none"]).expect(
+        2,
+        &["disk.img.xz is compressed by xz; unpack it first (`xz -dk disk.img.xz`)"],
+    );
     flash("/dev/null", &["--yes", "none"]).expect(1, &["/dev/null is neither an image file nor"]);
     flash("site", &["--yes", "none"])
         .expect(1, &["site is neither an image file nor a block device"]);

@@ -464,7 +464,8 @@ const DISK: &[Attribute] = &[
         name: "keep",
         ty: &Type::Number(2, 1000),
         default: Some("5"),
-        doc: "How many generations are kept.",
+        doc: "How many generations `nos install` leaves on a disk: the newest ones. Those that are \
+              pinned, on trial, or what a rollback goes to stay besides.",
         example: "keep = 3",
         aliases: &["generations"],
         ..NOTHING

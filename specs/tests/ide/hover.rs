@@ -40,19 +40,19 @@ fn attributes_are_explained_by_the_schema() {
     check(
         "host a {\n  disk = { kee$0p = 3 }\n}\n",
         expect![[r#"
-        [keep]
-        `host.disk.keep`: a number
+            [keep]
+            `host.disk.keep`: a number
 
-        How many generations are kept.
+            How many generations `nos install` leaves on a disk: the newest ones. Those that are pinned, on trial, or what a rollback goes to stay besides.
 
-        Without it: 5.
+            Without it: 5.
 
-        It lies between 2 and 1000.
+            It lies between 2 and 1000.
 
-        ```nos
-        keep = 3
-        ```
-    "#]],
+            ```nos
+            keep = 3
+            ```
+        "#]],
     );
     check(
         "host a {\n  services = []\n  network = dh$0cp\n}\n",

@@ -30,6 +30,7 @@ const SECTOR_SIZE: u32 = 512;
 
 #[derive(Serialize)]
 struct Written<'a> {
+    #[serde(serialize_with = "crate::units::shown")]
     device: &'a Path,
     #[serde(skip_serializing_if = "Option::is_none")]
     was: Option<&'a Device>,

@@ -23,6 +23,13 @@ use std::path::{Path, PathBuf};
 /// First bytes of a file compressed with zstd.
 const ZSTD: [u8; 4] = [0x28, 0xB5, 0x2F, 0xFD];
 
+/// First bytes of files compressed by programs that this one leaves to others.
+const FOREIGN: [(&str, &[u8]); 3] = [
+    ("xz", &[0xFD, b'7', b'z', b'X', b'Z', 0]),
+    ("gzip", &[0x1F, 0x8B]),
+    ("bzip2", b"BZh"),
+];
+
 /// Name of an unpacked image in its folder.
 const UNPACKED: &str = "image";
 
@@ -95,6 +102,10 @@ impl Source {
                 let unpacked = unpack(&context.shell, path, limit)?;
                 image(&unpacked.path().join(UNPACKED)).map(|image| Self::Image(Box::new(image)))
             }
+            Some(Given::Foreign(program)) => Err(Failure::Wrong(format!(
+                "{0} is compressed by {program}; unpack it first (`{program} -dk {0}`)",
+                path.display()
+            ))),
             Some(Given::Image) => Ok(Self::Image(Box::new(image(path)?))),
             _ if args.signature.is_some() || !args.trust.is_empty() => {
                 Err(Failure::Wrong(format!(
@@ -234,6 +245,8 @@ impl Source {
 /// What a file looks like from its beginning.
 enum Given {
     Compressed,
+    /// By a program of this name.
+    Foreign(&'static str),
     Image,
     System,
 }
@@ -253,7 +266,11 @@ fn head(path: &Path) -> Option<Given> {
     if starts(512, table) || starts(4096, table) || starts(510, &[0x55, 0xAA]) {
         return Some(Given::Image);
     }
-    starts(0, b"{").then_some(Given::System)
+    let foreign = FOREIGN.iter().find(|(_, mark)| starts(0, mark));
+    match foreign {
+        Some((program, _)) => Some(Given::Foreign(program)),
+        None => starts(0, b"{").then_some(Given::System),
+    }
 }
 
 /// Unpacks a compressed image into a folder that is removed when it is open, or the program ends.
