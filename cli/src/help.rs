@@ -164,7 +164,7 @@ const WORDS: &[Words] = &[
         about: "Builds the spec and writes it beside what is on the disk: only images that are \
                 not there yet, then the boot entry, and last the one sector that says what \
                 boots. A cut at any moment leaves a disk that boots the old generation or the \
-                new one.",
+                new one. The oldest ones beyond the spec's `keep` are removed.",
         examples: &[
             "nos install fleet.nos#edge disk.img",
             "nos install . /dev/sdb --label \"before the upgrade\"",

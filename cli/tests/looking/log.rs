@@ -63,8 +63,8 @@ fn a_disk_remembers_what_was_done_to_it() {
         N WHEN WHAT FROM TO WHO NOS NOTE
         1 install 1 2 WHO VERSION another page
         2 rollback 2 1 WHO VERSION
-        3 pin 1 1 WHO VERSION
-        4 unpin 1 1 WHO VERSION
+        3 pin 1 1 WHO VERSION generation 2
+        4 unpin 1 1 WHO VERSION generation 2
         5 remove 1 1 WHO VERSION removed 2"#]]
     .assert_eq(&stable.join("\n"));
 }
