@@ -214,11 +214,11 @@ class Machine:
         self.process.kill()
         self.process.wait()
 
-    def first_answer(self, limit=120.0):
-        """Asks every 10 ms, each time with a new connection while the older ones wait (the
+    def first_answer(self, limit=120.0, interval=0.010):
+        """Asks every `interval` seconds, each time with a new connection while the older ones wait (the
         emulated network takes a connection long before there is a guest to answer it), until one
         gives a whole `200`. `None` after `limit` seconds or where the machine ends before."""
-        with Asker(self.port, "/") as asker:
+        with Asker(self.port, "/", interval) as asker:
             while time.monotonic() - self.began < limit and self.process.poll() is None:
                 if asker.ask() is not None:
                     seconds = time.monotonic() - self.began
@@ -239,8 +239,11 @@ class Machine:
         """MiB, some seconds after the first answer, as the script of `with_meminfo` tells them:
         what `free` calls used (MemTotal - MemFree - Buffers - Cached - SReclaimable; so do busybox
         and procps 3), and what is not available (MemTotal - MemAvailable; so does procps 4), which
-        also counts the kernel's reserves and the files of an initramfs."""
-        if self.first_answer(limit) is None:
+        also counts the kernel's reserves and the files of an initramfs.
+
+        Asks once a second: hundreds of waiting connections, answered all at once, would leave their
+        traces in the kernel's caches."""
+        if self.first_answer(limit, interval=1.0) is None:
             sys.exit(f"no answer; the console is in {self.console}")
         time.sleep(SETTLE)
         text = self.get("/cgi-bin/meminfo")

@@ -684,12 +684,15 @@ fn manifest_template(system: &System, users: &BTreeMap<String, User>) -> SystemM
 
 /// Words of every kernel command line; the spec's come after them and may overrule them. They
 /// name nothing of one disk or machine.
-const CMDLINE: [&str; 4] = [
+const CMDLINE: [&str; 5] = [
     "console=ttyS0,115200",
     "panic=10",
     "quiet",
     // An overloaded host may starve the timer test, and the kernel then gives up.
     "no_timer_check",
+    // The kernel keeps memory for as many requests as a virtual disk could take at once, 448 KiB for
+    // the 1024 of QEMU's.
+    "virtio_blk.queue_depth=128",
 ];
 
 /// Where there is a screen; before the others, because the last console is the one that `init`

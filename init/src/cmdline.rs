@@ -1,5 +1,7 @@
 //! The words of the kernel's command line that init reads too.
 
+use alloc::string::String;
+
 /// What init takes from the command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
@@ -33,9 +35,42 @@ impl Options {
     }
 }
 
+/// The parameters that a command line has for a module (`virtio_blk.queue_depth=128`), as the kernel
+/// takes them when it loads one. It applies those of its own parts only, and leaves those of modules to
+/// who loads them; in names, `-` and `_` are the same.
+pub fn parameters(line: &str, module: &str) -> String {
+    let plain = |name: &str| name.replace('-', "_");
+    let module = plain(module);
+    let mut found = String::new();
+    for word in line.split_ascii_whitespace() {
+        let Some((of, parameter)) = word.split_once('.') else {
+            continue;
+        };
+        if plain(of) == module {
+            if !found.is_empty() {
+                found.push(' ');
+            }
+            found.push_str(parameter);
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_of_modules_are_found() {
+        let line =
+            "quiet virtio_blk.queue_depth=128 a.b=1 virtio-blk.num_request_queues=2 root=x.y\n";
+        let found = parameters(line, "virtio_blk");
+        assert_eq!(found, "queue_depth=128 num_request_queues=2");
+        assert_eq!(parameters(line, "virtio-blk"), found);
+        assert_eq!(parameters(line, "virtio_net"), "");
+        assert_eq!(parameters("a.b=1", "a"), "b=1");
+        assert_eq!(parameters("a=b.c", "b"), "");
+    }
 
     #[test]
     fn words_are_found_among_others() {

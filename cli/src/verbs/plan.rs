@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::units::human_size;
 use nos_builder::build::Step;
 use nos_builder::changes::Change;
+use nos_specs::system::Kernel;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -56,6 +57,13 @@ pub(crate) fn run(context: &Context, args: &PlanArgs) -> Outcome {
         changes: outlook.changes,
     };
     context.shell.result(&planned, describe)?;
+    if matches!(system.kernel, Kernel::Minimal { .. }) {
+        let spec = &args.spec.spec;
+        context.shell.status(
+            "Note",
+            format_args!("`nos why {spec} CONFIG_NAME` says what asks for an option of its kernel"),
+        );
+    }
     Ok(())
 }
 

@@ -82,6 +82,35 @@ fn the_kernel_of_tiny_has_what_its_program_calls() {
 }
 
 #[test]
+fn a_plan_says_where_the_options_of_a_kernel_are_explained() {
+    let tiny = Example::copy("tiny");
+    let planned = Nos::new(["plan", &tiny.spec(), "--offline"]).succeeds();
+    let hint = format!("`nos why {} CONFIG_NAME`", tiny.spec());
+    assert!(planned.stderr.contains(&hint), "{}", planned.stderr);
+}
+
+#[test]
+fn the_options_of_two_specs_kernels_are_compared() {
+    let (hello, tiny) = (Example::copy("hello"), Example::copy("tiny"));
+    let diff = Nos::new(["diff", &hello.spec(), &tiny.spec()]).json();
+    let changes = at(&diff, "/changes").as_array().unwrap();
+    let option = |name: &str| {
+        let mut found = changes.iter().filter(|c| c["subject"] == "option");
+        let found = found.find(|c| c["name"] == name)?;
+        Some((
+            found["before"]["text"].as_str(),
+            found["after"]["text"].as_str(),
+        ))
+    };
+    let dm_verity = (Some("m"), Some("y"));
+    assert_eq!(option("CONFIG_DM_VERITY"), Some(dm_verity));
+    assert_eq!(option("CONFIG_MODULES"), Some((Some("y"), None)));
+    assert_eq!(option("CONFIG_PRINTK"), None);
+    let said = Nos::new(["diff", &hello.spec(), &tiny.spec()]).succeeds();
+    assert!(said.stdout.contains("CONFIG_DM_VERITY"), "{}", said.stdout);
+}
+
+#[test]
 fn a_kernel_that_needs_firmware_is_not_started_without() {
     let hello = Example::copy("hello");
     let output = Nos::new(["run", &hello.spec(), "--direct", "--offline"]).run();

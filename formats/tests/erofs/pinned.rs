@@ -36,14 +36,14 @@ fn images_are_these_bytes() {
     );
     check(
         4,
-        &expect!["737280 baac78df00fac7d485b38691370cad85c18792639c2457dc8b6bbb4c089406f1"],
+        &expect!["745472 c03ceaf07e59b0f815a78b25dfab8773c2d1c871404e3832dc4e7bc2a3bf67c0"],
     );
     check(
         5,
-        &expect!["741376 127dff64e40320cbeeaa4bef22c4e356bbc8765e49c883c012cc602cd936e3a0"],
+        &expect!["745472 2529714f8a4ecbe06fde7bf7551e1bdb643a545a645341e387a8d4006f3e5ca6"],
     );
     check(
         6,
-        &expect!["733184 1da9d9833cdb0fe2501da0c70331c19aa95bafb364e6f4c8827634c67f7b3c4f"],
+        &expect!["737280 54ae27835c0a5e13db275b4ae5cd87bb5ead542ec8567076aa3f0cdf0571bc5b"],
     );
 }

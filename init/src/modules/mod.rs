@@ -7,6 +7,7 @@
 pub mod devices;
 pub mod pattern;
 
+use crate::cmdline;
 use crate::disk::uevent::Device;
 use crate::sys::{self, Errno, Fd, file, socket};
 use crate::{debug, say};
@@ -210,8 +211,10 @@ impl Loader {
 fn load(module: &Module) {
     let path = module.path();
     let is_compressed = !module.compression.is_empty();
-    let loaded =
-        file::open(&path, file::Mode::Read).and_then(|fd| sys::module::load(&fd, is_compressed));
+    let command_line = file::read_text("/proc/cmdline").unwrap_or_default();
+    let parameters = cmdline::parameters(&command_line, &module.name);
+    let loaded = file::open(&path, file::Mode::Read)
+        .and_then(|fd| sys::module::load(&fd, is_compressed, &parameters));
     match loaded {
         Ok(()) => debug!("module {}", module.name),
         Err(Errno(libc::EEXIST)) => debug!("module {} is there already", module.name),

@@ -2,7 +2,7 @@
 
 use super::dhcp::client::{Action, Client, Lease};
 use super::dhcp::{CLIENT_PORT, SERVER_PORT};
-use super::{address, netlink, resolv};
+use super::{address, netlink, resolv, rings};
 use crate::sys::socket::{self, Netlink};
 use crate::sys::wait::Poll;
 use crate::sys::{self, Errno, Fd, file};
@@ -133,6 +133,7 @@ impl Network {
     }
 
     fn configure(&mut self, interface: &Interface) -> sys::Result<()> {
+        rings::fit(&interface.name);
         request(&self.route, &netlink::link_up(interface.index, None))?;
         debug!("network: {} is up", interface.name);
         match self.declared.clone() {

@@ -6,3 +6,4 @@ pub mod dhcp;
 
 pub mod netlink;
 pub mod resolv;
+pub mod rings;

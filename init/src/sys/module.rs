@@ -1,6 +1,6 @@
 //! Kernel modules.
 
-use super::{Errno, Fd, Result, call, file};
+use super::{Errno, Fd, Result, call, file, zero_terminated};
 
 /// What the kernel appends to a signed module, after the signature and its description.
 const MARKER: &[u8] = b"~Module signature appended~\n";
@@ -25,34 +25,38 @@ fn unsigned_length(length: usize, end: &[u8]) -> Option<usize> {
 /// the same signature or measurement, as this program, which is asking for it. A kernel that
 /// insists on signatures (Secure Boot) refuses, and then gets the whole file.
 ///
+/// `parameters` are as on a command line without the module's name: `queue_depth=128 other=1`.
+///
 /// # Errors
 /// What the kernel says; `EEXIST` for a module that is already there, `ENODEV` for one that finds
 /// nothing to drive.
-pub fn load(file: &Fd, is_compressed: bool) -> Result<()> {
+pub fn load(file: &Fd, is_compressed: bool, parameters: &str) -> Result<()> {
     const MODULE_INIT_COMPRESSED_FILE: usize = 4;
     if is_compressed {
-        return load_whole(file, MODULE_INIT_COMPRESSED_FILE);
+        return load_whole(file, MODULE_INIT_COMPRESSED_FILE, parameters);
     }
-    match load_unsigned(file) {
+    match load_unsigned(file, parameters) {
         Err(Errno(libc::EPERM | libc::EKEYREJECTED | libc::ENOKEY | libc::EINVAL)) => {
-            load_whole(file, 0)
+            load_whole(file, 0, parameters)
         }
         other => other,
     }
 }
 
-fn load_whole(file: &Fd, flags: usize) -> Result<()> {
-    // SAFETY: the parameters are a zero-terminated empty string.
+fn load_whole(file: &Fd, flags: usize, parameters: &str) -> Result<()> {
+    let parameters = zero_terminated(parameters)?;
+    // SAFETY: the parameters are a zero-terminated string that outlives the call.
     unsafe {
         call(
             libc::SYS_finit_module,
-            &[file.argument(), c"".as_ptr() as usize, flags],
+            &[file.argument(), parameters.as_ptr() as usize, flags],
         )
         .map(drop)
     }
 }
 
-fn load_unsigned(file: &Fd) -> Result<()> {
+fn load_unsigned(file: &Fd, parameters: &str) -> Result<()> {
+    let parameters = zero_terminated(parameters)?;
     let length = file::length(file)?;
     let mut end = [0_u8; DESCRIPTION_BYTES + MARKER.len()];
     let offset = length.checked_sub(end.len()).ok_or(Errno(libc::EINVAL))?;
@@ -72,12 +76,12 @@ fn load_unsigned(file: &Fd) -> Result<()> {
             ],
         )
     }?;
-    // SAFETY: the kernel reads `unsigned` bytes, fewer than are mapped, and the empty string of
-    // parameters.
+    // SAFETY: the kernel reads `unsigned` bytes, fewer than are mapped, and the zero-terminated string
+    // of parameters.
     let loaded = unsafe {
         call(
             libc::SYS_init_module,
-            &[address, unsigned, c"".as_ptr() as usize],
+            &[address, unsigned, parameters.as_ptr() as usize],
         )
     };
     // SAFETY: the mapping was made above and no reference into it was ever taken.

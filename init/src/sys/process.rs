@@ -1,6 +1,6 @@
 //! Processes: making them, taking rights away from them, ending them.
 
-use super::{Errno, Fd, Result, call, zero_terminated};
+use super::{Errno, Fd, Result, call, file, zero_terminated};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -13,9 +13,20 @@ pub enum Side {
     Parent(i32),
 }
 
-/// Namespaces of a service: mounts, processes, System V objects, host name.
-const SERVICE_NAMESPACES: i32 =
-    libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+/// What there is of the kernel's objects between processes: its namespaces of them, System V objects,
+/// message queues.
+const SIGNS_OF_IPC: [&str; 3] = ["/proc/self/ns/ipc", "/proc/sysvipc", "/proc/sys/fs/mqueue"];
+
+/// Namespaces of a service: mounts, processes, host name, System V objects and message queues. A
+/// kernel that has no such objects has no namespace of them either; one that has the objects alone
+/// starts no service.
+fn service_namespaces() -> i32 {
+    let all = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWUTS;
+    match SIGNS_OF_IPC.into_iter().any(file::exists) {
+        true => all | libc::CLONE_NEWIPC,
+        false => all,
+    }
+}
 
 fn clone(flags: i32) -> Result<Side> {
     let flags = (flags | libc::SIGCHLD) as usize;
@@ -41,7 +52,7 @@ pub fn fork() -> Result<Side> {
 /// # Errors
 /// What the kernel says.
 pub fn fork_into_namespaces() -> Result<Side> {
-    clone(SERVICE_NAMESPACES)
+    clone(service_namespaces())
 }
 
 /// Enters the namespaces of a running service. The process namespace takes effect for children.
@@ -55,7 +66,7 @@ pub fn enter_namespaces(pid: i32) -> Result<()> {
     unsafe {
         call(
             libc::SYS_setns,
-            &[fd.argument(), SERVICE_NAMESPACES as usize],
+            &[fd.argument(), service_namespaces() as usize],
         )
     }
     .map(drop)

@@ -114,6 +114,60 @@ pub fn udp_broadcast(interface: &str, port: u16) -> Result<Fd> {
     Ok(fd)
 }
 
+/// How many packets the rings of a network card hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RingSizes {
+    /// Of packets to come.
+    pub receive: u32,
+    /// Of packets to go.
+    pub send: u32,
+}
+
+/// Places of `struct ethtool_ringparam`, which is nine words.
+const RECEIVE: usize = 5;
+const SEND: usize = 8;
+
+/// Asks for a card's rings, or sets them, by one of the two commands for it.
+fn rings(interface: &str, parameters: &mut [u32; 9]) -> Result<()> {
+    const SIOCETHTOOL: usize = 0x8946;
+    let fd = socket(libc::AF_INET, libc::SOCK_DGRAM, 0)?;
+    // struct ifreq: the name in 16 bytes with its zero, then a union of 24, here a pointer.
+    let mut request = [0_usize; 5];
+    let name: &mut [usize] = &mut request[..2];
+    for (at, byte) in interface.bytes().take(15).enumerate() {
+        name[at / 8] |= usize::from(byte) << (8 * (at % 8));
+    }
+    request[2] = parameters.as_mut_ptr() as usize;
+    let arguments = [fd.argument(), SIOCETHTOOL, request.as_ptr() as usize];
+    // SAFETY: `request` has the layout of `struct ifreq`, and the pointer in it is to nine words, which
+    // is what the kernel reads and writes for the two commands that this function is called with.
+    unsafe { call(libc::SYS_ioctl, &arguments) }.map(drop)
+}
+
+/// How many packets the rings of a card hold (`ETHTOOL_GRINGPARAM`).
+///
+/// # Errors
+/// What the kernel says; `EOPNOTSUPP` for cards that do not tell.
+pub fn ring_sizes(interface: &str) -> Result<RingSizes> {
+    let mut parameters = [0x10, 0, 0, 0, 0, 0, 0, 0, 0];
+    rings(interface, &mut parameters)?;
+    Ok(RingSizes {
+        receive: parameters[RECEIVE],
+        send: parameters[SEND],
+    })
+}
+
+/// Makes the rings of a card hold so many packets (`ETHTOOL_SRINGPARAM`).
+///
+/// # Errors
+/// What the kernel says; cards whose rings cannot change do not change them.
+pub fn set_ring_sizes(interface: &str, sizes: RingSizes) -> Result<()> {
+    let mut parameters = [0x11, 0, 0, 0, 0, 0, 0, 0, 0];
+    parameters[RECEIVE] = sizes.receive;
+    parameters[SEND] = sizes.send;
+    rings(interface, &mut parameters)
+}
+
 /// Sends a datagram.
 ///
 /// # Errors

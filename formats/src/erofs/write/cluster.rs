@@ -12,8 +12,10 @@ pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 /// block of a file that compresses well does not decode megabytes.
 const MAX_EXPANSION: usize = 8;
 
-/// Largest window of a zstd frame that Linux accepts, as a power of two.
-const MAX_WINDOW_LOG: u32 = 20;
+/// Largest window of a zstd frame that is used, as a power of two; Linux accepts 20. For each processor
+/// the kernel keeps memory to unpack such a frame: 512 KiB with 16, 1 MiB with 17 to 19. Changing it
+/// changes the bytes of every larger file.
+const MAX_WINDOW_LOG: u32 = 16;
 
 /// One physical cluster and the range of the stream that it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
