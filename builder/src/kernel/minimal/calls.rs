@@ -51,9 +51,12 @@ const fn guarded(
     }
 }
 
-/// What is not here is in every kernel (futexes, signals, timers, rseq, System V objects, sockets), or
-/// refused to all services (io_uring, keys, userfaultfd).
-pub(super) const ROWS: [Row; 14] = [
+/// System V objects, and the namespace that keeps those of services apart.
+const SYSTEM_V: &[&str] = &["CONFIG_SYSVIPC", "CONFIG_IPC_NS"];
+
+/// What is not here is in every kernel (futexes, signals, timers, rseq, sockets), or refused to all
+/// services (io_uring, keys, userfaultfd).
+pub(super) const ROWS: [Row; 17] = [
     row(
         &["CONFIG_ADVISE_SYSCALLS"],
         // Threads' stacks and the memory of large programs are given back by it.
@@ -96,9 +99,20 @@ pub(super) const ROWS: [Row; 14] = [
     ),
     row(&["CONFIG_MEMFD_CREATE"], &["memfd_create"], &[&[319]]),
     row(
-        &["CONFIG_POSIX_MQUEUE"],
+        &["CONFIG_POSIX_MQUEUE", "CONFIG_IPC_NS"],
         &["mq_open"],
         &[&[240], &[242, 243]],
+    ),
+    row(SYSTEM_V, &["shmat", "shmget"], &[&[29], &[30]]),
+    row(
+        SYSTEM_V,
+        &["semget", "semop", "semtimedop"],
+        &[&[64], &[65, 220]],
+    ),
+    row(
+        SYSTEM_V,
+        &["msgget", "msgrcv", "msgsnd"],
+        &[&[68], &[69, 70]],
     ),
     guarded("CAP_BPF", &["CONFIG_BPF_SYSCALL"], &[], &[&[321]]),
     guarded(
@@ -241,6 +255,7 @@ mod tests {
             calls(&file),
             [
                 row("EPOLL", "imports epoll_create1"),
+                row("IPC_NS", "imports mq_open"),
                 row("POSIX_MQUEUE", "imports mq_open"),
             ]
         );

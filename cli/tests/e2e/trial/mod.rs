@@ -23,9 +23,12 @@ const READY: &str = "nos: ready in";
 const RESTARTS: &str = "reboot: Restarting system";
 
 const NEW_PAGE: &str = "<!doctype html><title>two</title><p>The second generation.\n";
+
 /// A disk with `hello` as generation 1, and a second generation to be tried.
 struct Bench {
     hello: Example,
+    /// The file of its spec.
+    file: &'static str,
     old_page: Vec<u8>,
     disk: String,
 }
@@ -38,22 +41,30 @@ impl Bench {
 
     /// The same on a disk made with further arguments.
     fn on_disk(words: &[&str], more: &[&str]) -> Self {
-        let hello = Example::copy("hello");
         let words: Vec<String> = ["panic=1"]
             .iter()
             .chain(words)
             .map(|w| format!("{w:?}"))
             .collect();
         let kernel = format!(
-            "kernel own {{\n  package = \"linux-image-cloud-amd64\"\n  cmdline = [{}]\n}}\n",
+            "kernel own like kernel.stock {{\n  cmdline = [{}]\n}}",
             words.join(", ")
         );
-        let spec = spec_of(&hello).replace("kernel.stock", "own");
-        hello.write("hello.nos", spec.replace("use std.kernel\n", &kernel));
+        Self::of("hello", "hello.nos", "kernel.stock", &kernel, more)
+    }
+
+    /// Another example, with another kernel in place of its own.
+    fn of(name: &str, file: &'static str, old: &str, kernel: &str, more: &[&str]) -> Self {
+        let hello = Example::copy(name);
+        let spec = String::from_utf8(hello.read(file)).unwrap();
+        let spec = spec.replace(old, "own");
+        let host = format!("host {name} {{");
+        hello.write(file, spec.replace(&host, &format!("{kernel}\n\n{host}")));
         let disk = hello.image_with("hello.img", more);
         Self {
             old_page: hello.read("site/index.html"),
             hello,
+            file,
             disk,
         }
     }
@@ -61,7 +72,8 @@ impl Bench {
     /// Installs a generation for which `change` has changed the spec.
     fn install(&self, more: &[&str], change: impl FnOnce(String) -> String) {
         self.hello.write("site/index.html", NEW_PAGE);
-        self.hello.write("hello.nos", change(spec_of(&self.hello)));
+        let spec = String::from_utf8(self.hello.read(self.file)).unwrap();
+        self.hello.write(self.file, change(spec));
         let spec = self.hello.spec();
         let mut arguments = vec!["install", &spec, &self.disk, "--locked", "--offline"];
         arguments.extend(more);
@@ -141,10 +153,6 @@ impl Bench {
     }
 }
 
-fn spec_of(example: &Example) -> String {
-    String::from_utf8(example.read("hello.nos")).unwrap()
-}
-
 /// The same spec with a service that does not become healthy for so long.
 fn never_healthy(within: &str) -> impl Fn(String) -> String {
     let health = format!("path = \"/nothing\", within = {within}");
@@ -212,6 +220,19 @@ fn a_kernel_that_panics_ends_a_trial_and_is_heard() {
     bench.on_trial(never_healthy("300s"));
     let (machine, socket) = bench.start_with_debugger();
     machine.wait_for(ON_TRIAL);
+    socket.attach().crash_kernel();
+    bench.fails(machine, "the kernel panicked: ");
+}
+
+/// A kernel of the host's own has what trials need built in.
+#[test]
+fn a_kernel_of_its_own_that_panics_is_heard() {
+    let kernel = "kernel own like kernel.minimal {\n  cmdline = [\"panic=1\"]\n}";
+    let bench = Bench::of("tiny", "tiny.nos", "kernel.minimal", kernel, &[]);
+    bench.on_trial(never_healthy("300s"));
+    let (machine, socket) = bench.start_with_debugger();
+    // The watchdog that QEMU emulates, and the kernel's own.
+    machine.wait_for("this is generation 2, on trial, with 2 watchdogs");
     socket.attach().crash_kernel();
     bench.fails(machine, "the kernel panicked: ");
 }
