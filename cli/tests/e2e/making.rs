@@ -31,7 +31,7 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
     let built = Nos::new(["build", &greeter.spec(), "--locked", "--offline"]).json();
     if !greeter.repinned {
         // The same for every user, folder and machine.
-        expect!["101af26f34b62f851f1b459c32c4ce4d27ebb6cbf681dc6c9bfa977b9f12e1fb"].assert_eq(
+        expect!["91e6202d3acd962a9d8a0834eeac43f1df758a03aff8b5e206fd263be7806383"].assert_eq(
             at(&built, "/system/manifest/images/0/root_hash")
                 .as_str()
                 .unwrap(),

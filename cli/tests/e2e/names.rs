@@ -44,7 +44,7 @@ fn a_c_service_is_compiled_from_the_archives_source_and_answers() {
     let built = Nos::new(["build", &names.spec(), "--locked", "--offline"]).json();
     if !names.repinned {
         // The same for every user, folder and machine.
-        expect!["7af5a29a837aaff4cec671ed19d7ed28a4610b9af344205676533f476e44419c"].assert_eq(
+        expect!["43307d8e78e66ef5839e72618f8f0d93d45fec969b526e64a346608cb1fb677d"].assert_eq(
             at(&built, "/system/manifest/images/0/root_hash")
                 .as_str()
                 .unwrap(),
