@@ -1,22 +1,26 @@
-//! Files and folders that are gone when this program is, also where Ctrl-C ends it; and holding
-//! such a signal while a virtual machine is to end first.
+//! What a signal that ends this program finds: files and folders that go with it, the last words of
+//! a build, and a virtual machine that is to end first.
 
 use crate::failure::Failure;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 use std::collections::BTreeSet;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 /// What a signal finds.
 static STATE: Mutex<State> = Mutex::new(State {
     paths: BTreeSet::new(),
+    builds: false,
     held: None,
 });
 
 struct State {
     paths: BTreeSet<PathBuf>,
+    /// Whether actions of a build run whose end is worth a word.
+    builds: bool,
     /// How many signals came since they are held; `None` where they end the program.
     held: Option<usize>,
 }
@@ -49,7 +53,30 @@ fn take(signal: i32) {
         return;
     }
     state.paths.iter().for_each(|path| remove(path));
+    if state.builds {
+        let mut stderr = std::io::stderr();
+        // Behind what goes on there, and the `^C` of the terminal.
+        let begin = if stderr.is_terminal() { "\n" } else { "" };
+        let name = if signal == SIGINT {
+            "SIGINT"
+        } else {
+            "SIGTERM"
+        };
+        let _ = writeln!(
+            stderr,
+            "{begin}error: stopped by {name}; what was finished stays in the store, and the same \
+             command goes on from there"
+        );
+    }
     let _ = emulate_default_handler(signal);
+}
+
+/// From now on a signal that ends the program says what becomes of the build, or not any more.
+pub(crate) fn builds(now: bool) {
+    if now {
+        listen();
+    }
+    state().builds = now;
 }
 
 /// Gone already where the work was done.

@@ -183,9 +183,15 @@ impl Shell {
 
     /// Does work, and meanwhile keeps what is shown of it up to date.
     pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
-        if !self.live {
-            return work();
-        }
+        let done = match self.live {
+            true => self.redraw_during(work),
+            false => work(),
+        };
+        crate::scratch::builds(false);
+        done
+    }
+
+    fn redraw_during<T>(&self, work: impl FnOnce() -> T) -> T {
         let over = (Mutex::new(false), Condvar::new());
         let done = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -316,7 +322,10 @@ impl Observer for Shell {
             }
             Event::Downloaded { name } => self.status("Fetched", name),
             Event::Failed { .. } | Event::Outline(_) => {}
-            Event::Started { .. } | Event::Download { .. } => self.draw(&mut self.lock()),
+            Event::Started { .. } | Event::Download { .. } => {
+                crate::scratch::builds(!self.quiet);
+                self.draw(&mut self.lock());
+            }
         }
     }
 }

@@ -321,11 +321,16 @@ fn a_build_that_is_killed_leaves_no_process_and_a_whole_store() {
             original.replace("echo three >$out/three", &line),
         );
         let (mut command, _home) = build(&scripts, &[]).into_command();
-        let mut child = command.spawn().unwrap();
+        let child = command.spawn().unwrap();
         let here = || processes_with(&marker);
         wait("the build", || here() > 0);
         kill_process(Pid::from_child(&child), signal).unwrap();
-        assert!(!child.wait().unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        assert!(!ended.status.success());
+        let said = String::from_utf8(ended.stderr).unwrap();
+        let last = "error: stopped by SIGINT; what was finished stays in the store, and the same \
+                    command goes on from there\n";
+        assert_eq!(said.ends_with(last), signal == Signal::INT, "{said}");
         wait("its end", || here() == 0);
         verify();
         scripts.write("scripts.nos", &original);
