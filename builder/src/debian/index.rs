@@ -216,7 +216,7 @@ impl<'a> Index<'a> {
 }
 
 /// The paragraphs of a control file, each without its final blank line.
-fn stanzas(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn stanzas(text: &str) -> impl Iterator<Item = &str> {
     text.split("\n\n").filter(|s| !s.trim().is_empty())
 }
 
@@ -321,10 +321,15 @@ pub(crate) fn is_plain_path(path: &str) -> bool {
 /// The fields of a `Packages` file that [`Index::add`] reads, in the same order and form: what a
 /// store keeps so that the next resolution need not read the rest.
 pub(crate) fn condense(text: &str) -> String {
+    only(text, &FIELDS)
+}
+
+/// Some fields of each stanza of an index, in the same order and form.
+pub(super) fn only(text: &str, fields: &[&str]) -> String {
     let mut out = String::with_capacity(text.len() / 3);
     for stanza in stanzas(text) {
         each_field(stanza, |name, value| {
-            if FIELDS.contains(&name) {
+            if fields.contains(&name) {
                 out.push_str(name);
                 out.push_str(": ");
                 out.push_str(value);

@@ -5,7 +5,9 @@
 
 use super::archive::Suite;
 use super::error::{DebianError, UnknownSource};
-use super::index::{IndexError, MAX_PACKAGE_BYTES, StanzaError, each_field, is_plain_path};
+use super::index::{
+    IndexError, MAX_PACKAGE_BYTES, StanzaError, each_field, is_plain_path, only, stanzas,
+};
 use super::suggest;
 use super::version::Version;
 use nos_specs::lock::{LockedFile, LockedSource};
@@ -159,25 +161,9 @@ fn nearest(suites: &[Suite], name: &str) -> Vec<String> {
     }
 }
 
-fn stanzas(text: &str) -> impl Iterator<Item = &str> {
-    text.split("\n\n").filter(|s| !s.trim().is_empty())
-}
-
 /// The fields of a `Sources` file that are read, in the same order and form.
 pub(super) fn condense(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() / 4);
-    for stanza in stanzas(text) {
-        each_field(stanza, |name, value| {
-            if FIELDS.contains(&name) {
-                out.push_str(name);
-                out.push_str(": ");
-                out.push_str(value);
-                out.push('\n');
-            }
-        });
-        out.push('\n');
-    }
-    out
+    only(text, &FIELDS)
 }
 
 #[cfg(test)]
