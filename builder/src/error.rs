@@ -3,6 +3,22 @@
 use nos_formats::tree::{TreeError, TreePath};
 use std::path::PathBuf;
 
+/// Actions that did not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Their labels, in the order of the plan.
+    pub labels: Vec<String>,
+    /// The label of the action whose result they lack.
+    pub because: String,
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let labels = self.labels.join(", ");
+        write!(f, "\n  not run for want of {}: {labels}", self.because)
+    }
+}
+
 /// Why a system could not be built. Each message names the place and what to do next.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -16,12 +32,18 @@ pub enum BuildError {
         error: Box<BuildError>,
     },
     /// Several actions failed, where one did not stop the others.
-    #[error("{} actions failed, and {skipped} that need them did not run:\n{}", errors.len(), listed(errors))]
+    #[error(
+        "{} actions failed, and {} that need them did not run:\n{}{}",
+        errors.len(),
+        skipped.iter().map(|lost| lost.labels.len()).sum::<usize>(),
+        listed(errors),
+        skipped.iter().map(ToString::to_string).collect::<String>(),
+    )]
     Several {
         /// Why, in the order in which they failed.
         errors: Vec<BuildError>,
-        /// Actions that could not run without their results.
-        skipped: usize,
+        /// What could not run without their results.
+        skipped: Vec<Skipped>,
     },
     /// No plan can be made.
     #[error(transparent)]

@@ -14,6 +14,13 @@ pub enum Event<'a> {
         /// Bytes in all, where known.
         total: Option<u64>,
     },
+    /// Files are about to be downloaded, beside those that were said before.
+    Wanted {
+        /// How many.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
+    },
     /// A download is complete and verified.
     Downloaded {
         /// Package or index.
@@ -33,10 +40,17 @@ pub enum Event<'a> {
         /// How long it took.
         elapsed: Duration,
     },
+    /// An action need not run: what it reads turned out to be the same as in an earlier build.
+    Reused {
+        /// Its label.
+        label: &'a str,
+    },
     /// An action has failed.
     Failed {
         /// Its label.
         label: &'a str,
+        /// After how long.
+        elapsed: Duration,
     },
     /// Something a person should know although the work goes on.
     Warning(&'a str),
@@ -47,6 +61,10 @@ pub enum Event<'a> {
 pub struct Outline {
     /// All of them; the last makes the result.
     pub actions: Vec<Outlined>,
+    /// How many processors there are for them.
+    pub cores: usize,
+    /// Whether a failure stops only what needs its result.
+    pub keep_going: bool,
 }
 
 /// One action of an [`Outline`].
@@ -56,8 +74,10 @@ pub struct Outlined {
     pub label: String,
     /// Which actions of the outline it reads.
     pub inputs: Vec<usize>,
-    /// How long it took the last time.
+    /// How long it takes, by the times that are remembered.
     pub estimate: Option<Duration>,
+    /// How many processors it keeps busy.
+    pub cores: usize,
 }
 
 /// Who listens. Called from several threads.
@@ -97,6 +117,10 @@ impl crate::debian::Progress for Relay<'_> {
                     done: done_bytes,
                     total: total_bytes,
                 });
+            }
+            Fetch::Wanted { items, bytes } => {
+                let files = items;
+                self.0.event(Event::Wanted { files, bytes });
             }
             Fetch::Finished { item } => self.0.event(Event::Downloaded { name: item }),
             Fetch::Retrying {

@@ -43,6 +43,6 @@ pub mod tools;
 pub mod trim;
 pub mod work;
 
-pub use error::BuildError;
+pub use error::{BuildError, Skipped};
 pub use git::GitError;
 pub use system::{BuiltSystem, SYSTEM_VERSION};

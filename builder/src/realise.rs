@@ -4,7 +4,7 @@
 //! [`crate::schedule`] gives. After the first that fails none is started, unless told to keep
 //! going; what already runs is finished and kept.
 
-use crate::error::BuildError;
+use crate::error::{BuildError, Skipped};
 use crate::events::{Event, Observer, Outline, Outlined};
 use crate::plan::{Action, ActionId, Plan};
 use crate::schedule::{Budget, Next, Schedule};
@@ -14,7 +14,10 @@ use nos_store::{ActionKey, ActionResult, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A time that is remembered at once; others are when all has ended.
+const WORTH_KEEPING: Duration = Duration::from_secs(1);
 
 /// What a caller decides about its builds; no result depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -122,7 +125,7 @@ pub fn realise(
     known: BTreeMap<ActionId, Realised>,
 ) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
     let times = Times::load(builder.store);
-    let outline = outline(plan, &known, &times);
+    let outline = outline(builder, plan, &known, &times);
     builder.observer.event(Event::Outline(&outline));
     let budget = Budget {
         cores: builder.jobs.max(1),
@@ -155,26 +158,45 @@ pub fn realise(
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
     state.times.save(builder.store);
+    let label = |id: ActionId| plan.actions[id.0].label.clone();
     match state.errors.len() {
         0 => Ok(state.done),
         1 if !builder.keep_going => Err(state.errors.remove(0)),
         _ => Err(BuildError::Several {
             errors: state.errors,
-            skipped: state.schedule.skipped(),
+            skipped: {
+                let lost = state.schedule.skipped().into_iter();
+                lost.map(|(because, lost)| Skipped {
+                    labels: lost.into_iter().map(label).collect(),
+                    because: label(because),
+                })
+                .collect()
+            },
         }),
     }
 }
 
 /// What may have to run, for whoever shows it.
-fn outline(plan: &Plan, known: &BTreeMap<ActionId, Realised>, times: &Times) -> Outline {
+fn outline(
+    builder: &Builder<'_>,
+    plan: &Plan,
+    known: &BTreeMap<ActionId, Realised>,
+    times: &Times,
+) -> Outline {
     let mut place = BTreeMap::new();
-    let mut outline = Outline::default();
+    let cores = builder.jobs.max(1);
+    let mut outline = Outline {
+        actions: Vec::new(),
+        cores,
+        keep_going: builder.keep_going,
+    };
     for (id, action) in plan.iter().filter(|(id, _)| !known.contains_key(id)) {
         let inputs = action.inputs.iter().filter_map(|input| place.get(input));
         let outlined = Outlined {
             label: action.label.clone(),
             inputs: inputs.copied().collect(),
             estimate: times.get(&action.label),
+            cores: action.work.cost(cores).cores.max(1),
         };
         place.insert(id, outline.actions.len());
         outline.actions.push(outlined);
@@ -239,7 +261,12 @@ impl Board {
             match outcome {
                 Ok(realised) => {
                     if realised.fate == Fate::Built && realised.key.is_some() {
-                        state.times.note(&action.label, started.elapsed());
+                        let elapsed = started.elapsed();
+                        state.times.note(&action.label, elapsed);
+                        // Whoever ends this program meanwhile ends its later notes too.
+                        if elapsed >= WORTH_KEEPING {
+                            state.times.save(builder.store);
+                        }
                     }
                     state.done.insert(id, realised);
                     state.schedule.succeeded(id);
@@ -247,6 +274,7 @@ impl Board {
                 Err(error) => {
                     builder.observer.event(Event::Failed {
                         label: &action.label,
+                        elapsed: started.elapsed(),
                     });
                     state.errors.push(error);
                     state.schedule.failed(id);
@@ -277,6 +305,9 @@ fn run_one(
     if let Some(key) = key
         && let Some(result) = builder.store.result(&key)?
     {
+        builder.observer.event(Event::Reused {
+            label: &action.label,
+        });
         return Ok(Realised {
             result,
             key: Some(key),

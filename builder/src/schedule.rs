@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What an action is expected to need while it runs. An estimate: nothing enforces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Processors it keeps busy.
+    /// Processors that the command it starts keeps busy; 0 for what is done by a thread of this
+    /// program, which goes before any command and is one of as many threads as there are processors.
     pub cores: usize,
     /// Memory in bytes.
     pub memory_bytes: u64,
@@ -29,7 +30,7 @@ impl Budget {
     /// The cost of an action, at most the whole budget: what is too large for it runs alone.
     fn limit(&self, cost: Cost) -> Cost {
         Cost {
-            cores: cost.cores.clamp(1, self.cores.max(1)),
+            cores: cost.cores.min(self.cores.max(1)),
             memory_bytes: cost.memory_bytes.min(self.memory_bytes),
         }
     }
@@ -62,7 +63,8 @@ pub(crate) struct Schedule {
     rank: BTreeMap<ActionId, u64>,
     costs: BTreeMap<ActionId, Cost>,
     failed: bool,
-    skipped: usize,
+    /// What will not run, with the action whose failure is why.
+    skipped: BTreeMap<ActionId, ActionId>,
 }
 
 impl Schedule {
@@ -85,7 +87,7 @@ impl Schedule {
             rank: BTreeMap::new(),
             costs: BTreeMap::new(),
             failed: false,
-            skipped: 0,
+            skipped: BTreeMap::new(),
         };
         let mut open_actions: Vec<_> = plan.iter().filter(|(id, _)| !done(*id)).collect();
         for (id, action) in &open_actions {
@@ -152,19 +154,23 @@ impl Schedule {
         self.ended(id);
         self.failed = true;
         let mut lost = vec![id];
-        while let Some(id) = lost.pop() {
-            for dependent in self.dependents.get(&id).into_iter().flatten() {
+        while let Some(next) = lost.pop() {
+            for dependent in self.dependents.get(&next).into_iter().flatten() {
                 if self.waiting.remove(dependent).is_some() {
-                    self.skipped += 1;
+                    self.skipped.insert(*dependent, id);
                     lost.push(*dependent);
                 }
             }
         }
     }
 
-    /// Actions that did not run because one they need had failed.
-    pub(crate) fn skipped(&self) -> usize {
-        self.skipped
+    /// Actions that did not run because one they need had failed: that one → these.
+    pub(crate) fn skipped(&self) -> BTreeMap<ActionId, Vec<ActionId>> {
+        let mut skipped: BTreeMap<ActionId, Vec<ActionId>> = BTreeMap::new();
+        for (lost, because) in &self.skipped {
+            skipped.entry(*because).or_default().push(*lost);
+        }
+        skipped
     }
 
     fn ended(&mut self, id: ActionId) {
@@ -179,7 +185,9 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::make::Recipe;
     use crate::work::{Origin, Work};
+    use nos_sandbox::Limits;
     use nos_specs::lock::LockedPackage;
 
     const MIB: u64 = 1 << 20;
@@ -211,9 +219,6 @@ mod tests {
         let mut schedule = schedule(&plan, 1, false);
         let mut order = Vec::new();
         while let Next::Run(id) = schedule.next() {
-            let last = order.len() == 3;
-            let other = if last { Next::Over } else { Next::Wait };
-            assert_eq!(schedule.next(), other);
             schedule.succeeded(id);
             order.push(id.0);
         }
@@ -240,8 +245,64 @@ mod tests {
                 }
             }
             assert_eq!(ran, if keep_going { vec![0, 1, 3] } else { vec![0] });
-            assert_eq!(schedule.skipped(), 2);
+            let lost = vec![ActionId(2), ActionId(4)];
+            assert_eq!(schedule.skipped(), BTreeMap::from([(ActionId(0), lost)]));
         }
+    }
+
+    /// A plan of builds that each run a line.
+    fn builds(lines: &[&str]) -> Plan {
+        let mut plan = plan(&[]);
+        for line in lines {
+            let recipe = Recipe {
+                name: (*line).into(),
+                command: vec![(*line).into()],
+                folder: "/".into(),
+                env: BTreeMap::new(),
+                places: Vec::new(),
+                files: BTreeMap::new(),
+                limits: Limits::default(),
+            };
+            plan.push((*line).into(), Vec::new(), Work::Make(Box::new(recipe)));
+        }
+        plan
+    }
+
+    /// What starts at once, and what then starts as the first of these ends.
+    fn starts(plan: &Plan, budget: Budget) -> (Vec<usize>, Vec<usize>) {
+        let mut schedule = Schedule::new(plan, |_| false, |_| None, budget, false);
+        let mut take = || -> Vec<usize> {
+            let turns = std::iter::from_fn(|| match schedule.next() {
+                Next::Run(id) => Some(id),
+                Next::Wait | Next::Over => None,
+            });
+            let started: Vec<ActionId> = turns.collect();
+            if let Some(first) = started.first() {
+                schedule.succeeded(*first);
+            }
+            started.into_iter().map(|id| id.0).collect()
+        };
+        (take(), take())
+    }
+
+    #[test]
+    fn commands_share_the_processors_by_what_they_ask_for() {
+        let budget = |cores, memory_mib| Budget {
+            cores,
+            memory_bytes: memory_mib * MIB,
+        };
+        let kernels = builds(&["make -j$NOS_CORES 1", "make -j$NOS_CORES 2"]);
+        assert_eq!(starts(&kernels, budget(4, 8192)), (vec![0], vec![1]));
+        let scripts = builds(&["cp 1", "cp 2", "cp 3"]);
+        assert_eq!(starts(&scripts, budget(2, 8192)), (vec![0, 1], vec![2]));
+        // Processors for all three, memory for two of 512 MiB.
+        assert_eq!(starts(&scripts, budget(4, 1100)), (vec![0, 1], vec![2]));
+        // What this program does itself need not wait for a build's processors, but for its memory.
+        let mut mixed = builds(&["make -j$NOS_CORES"]);
+        let text = Work::Source(Origin::Text(String::new()));
+        mixed.push("text".into(), Vec::new(), text);
+        assert_eq!(starts(&mixed, budget(2, 8192)), (vec![0, 1], vec![]));
+        assert_eq!(starts(&mixed, budget(2, 1024)), (vec![0], vec![1]));
     }
 
     #[test]

@@ -354,7 +354,16 @@ impl Work {
 
     /// What it needs while it runs, on `cores` processors.
     pub(crate) fn cost(&self, cores: usize) -> Cost {
-        let memory_mib = match self {
+        if let Work::Make(recipe) | Work::CargoLibraries(recipe) = self {
+            let cores = if recipe.asks_for_cores() { cores } else { 1 };
+            // A compiler for each processor.
+            let memory_bytes = (512 << 20) * cores as u64;
+            return Cost {
+                cores,
+                memory_bytes: memory_bytes.min(recipe.limits.memory_bytes),
+            };
+        }
+        let memory_mib: u64 = match self {
             // Decompressors of packages keep windows of up to 64 MiB.
             Work::Unpack { .. }
             | Work::DebianSource { .. }
@@ -381,15 +390,10 @@ impl Work {
             Work::Initrd => 192,
             // Its own threads share the processors with those of others.
             Work::Image { .. } => 64 * cores as u64,
-            // A compiler for each processor.
-            Work::Make(_) | Work::CargoLibraries(_) => 512 * cores as u64,
+            Work::Make(_) | Work::CargoLibraries(_) => 0,
         };
         Cost {
-            cores: if matches!(self, Work::Make(_) | Work::CargoLibraries(_)) {
-                cores
-            } else {
-                1
-            },
+            cores: 0,
             memory_bytes: memory_mib << 20,
         }
     }

@@ -45,7 +45,8 @@ pub(crate) struct Global {
     /// When to use colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
-    /// Actions and downloads at once [default: one per processor]
+    /// Actions and downloads at once, and processors for each build [default: one
+    /// per processor]
     #[arg(short, long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) jobs: Option<u16>,
     /// Memory for actions that run side by side, such as 2GiB [default: three

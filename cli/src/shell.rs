@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// Time between two drawings of what goes on.
 const REDRAW: Duration = Duration::from_millis(80);
 
+/// Time between two words on what goes on, where nothing can be drawn.
+const SILENCE: Duration = Duration::from_secs(60);
+
 /// Actions that took less are not worth a line.
 const WORTH_SAYING: Duration = Duration::from_millis(50);
 
@@ -120,6 +123,14 @@ impl Shell {
         }
     }
 
+    /// A line about work that failed, while other work goes on.
+    fn failed(&self, object: impl Display) {
+        if !self.quiet {
+            let verb = format!("{:>VERB_WIDTH$}", "Failed");
+            self.line(&format!("{} {object}", self.paint(&verb, "1;31")));
+        }
+    }
+
     /// A line about what is being done: a verb and its object.
     pub(crate) fn status(&self, verb: &str, object: impl Display) {
         if !self.quiet {
@@ -183,9 +194,9 @@ impl Shell {
 
     /// Does work, and meanwhile keeps what is shown of it up to date.
     pub(crate) fn watch<T>(&self, work: impl FnOnce() -> T) -> T {
-        let done = match self.live {
-            true => self.redraw_during(work),
-            false => work(),
+        let done = match self.quiet {
+            true => work(),
+            false => self.redraw_during(work),
         };
         crate::scratch::builds(false);
         done
@@ -196,13 +207,21 @@ impl Shell {
         let done = std::thread::scope(|scope| {
             scope.spawn(|| {
                 let mut ended = over.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let every = if self.live { REDRAW } else { SILENCE };
                 while !*ended {
-                    let waited = over.1.wait_timeout(ended, REDRAW);
+                    let waited = over.1.wait_timeout(ended, every);
                     ended = waited.unwrap_or_else(PoisonError::into_inner).0;
                     let mut state = self.lock();
-                    if !*ended && !state.live.is_idle() {
-                        self.draw(&mut state);
+                    if *ended || state.live.is_idle() {
+                        continue;
                     }
+                    if self.live {
+                        self.draw(&mut state);
+                        continue;
+                    }
+                    let words = state.live.words(Instant::now());
+                    drop(state);
+                    self.status("Working", words);
                 }
             });
             // Also where the work panics, or nobody would ever see why.
@@ -269,13 +288,15 @@ impl Shell {
         }
         let now = Instant::now();
         let (columns, rows) = terminal_size();
-        let lines = state.live.lines(now, columns, rows);
-        let text = format!("{}{}", over(state.lines_shown), lines.join("\n"));
+        let lines = state.live.lines(now, columns, rows, self.color_err);
+        // All at once, where the terminal can: nobody sees it half drawn.
+        let (over, lines_shown) = (over(state.lines_shown), lines.len());
+        let text = format!("\x1b[?2026h{over}{}\x1b[?2026l", lines.join("\n"));
         let mut err = io::stderr().lock();
         let _ = err.write_all(text.as_bytes());
         let _ = err.flush();
         state.drawn = Some(now);
-        state.lines_shown = lines.len();
+        state.lines_shown = lines_shown;
     }
 }
 
@@ -309,10 +330,14 @@ fn terminal_size() -> (usize, usize) {
 
 impl Observer for Shell {
     fn event(&self, event: Event<'_>) {
-        self.lock().live.hear(&event, Instant::now());
-        if let Event::Finished { label, .. } = event {
-            self.lock().ran.insert(label.to_string());
-        }
+        let goes_on = {
+            let mut state = self.lock();
+            state.live.hear(&event, Instant::now());
+            if let Event::Finished { label, .. } = event {
+                state.ran.insert(label.to_string());
+            }
+            state.live.is_building()
+        };
         match event {
             Event::Warning(text) => self.warn(text),
             Event::Finished { elapsed, .. } if elapsed < WORTH_SAYING => {}
@@ -321,7 +346,14 @@ impl Observer for Shell {
                 self.status("Built", text);
             }
             Event::Downloaded { name } => self.status("Fetched", name),
-            Event::Failed { .. } | Event::Outline(_) => {}
+            // Else the reason comes at once.
+            Event::Failed { label, elapsed } if goes_on => {
+                self.failed(format_args!("{label} ({:.2} s)", elapsed.as_secs_f64()));
+            }
+            Event::Failed { .. }
+            | Event::Outline(_)
+            | Event::Reused { .. }
+            | Event::Wanted { .. } => {}
             Event::Started { .. } | Event::Download { .. } => {
                 crate::scratch::builds(!self.quiet);
                 self.draw(&mut self.lock());

@@ -104,6 +104,16 @@ pub(crate) fn human_size(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// A span of time for people: its two largest units, down to whole seconds.
+pub(crate) fn human_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// A time for people: date and minute in UTC. Seconds since 1970.
 pub(crate) fn human_time(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
@@ -168,6 +178,22 @@ mod tests {
             all,
             [
                 "0 B", "1023 B", "1.00 KiB", "1.50 KiB", "20.0 MiB", "186 MiB", "3.0 TiB"
+            ]
+        );
+    }
+
+    #[test]
+    fn spans_of_time_read_well() {
+        let all = [0, 59, 60, 3599, 3600, 90_061].map(Duration::from_secs);
+        assert_eq!(
+            all.map(human_duration),
+            [
+                "0 s",
+                "59 s",
+                "1 min 0 s",
+                "59 min 59 s",
+                "1 h 0 min",
+                "25 h 1 min"
             ]
         );
     }

@@ -6,6 +6,7 @@ use super::environment::Environment;
 use super::error::{DebianError, TransportError};
 use super::index::{MAX_PACKAGE_BYTES, is_plain_path};
 use super::mirror::Mirror;
+use super::progress::Event;
 use super::transport::Transport;
 use nos_specs::lock::{LockedPackage, SOURCE_ARCHITECTURE};
 use nos_store::Digest;
@@ -61,6 +62,10 @@ pub fn fetch<'p>(
             .then_with(|| a.name.cmp(&b.name))
     });
     let mirror = mirror(env, &items)?;
+    env.progress.event(Event::Wanted {
+        items: items.len(),
+        bytes: items.iter().map(|item| item.pin.size).sum(),
+    });
     let transport = Transport::new(env.connections);
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);

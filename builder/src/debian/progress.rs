@@ -5,6 +5,13 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
+    /// Transfers are about to begin.
+    Wanted {
+        /// How many.
+        items: usize,
+        /// Their bytes in all.
+        bytes: u64,
+    },
     /// A transfer begins, `done_bytes` being there from an earlier attempt.
     Started {
         /// What is fetched.

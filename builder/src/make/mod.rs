@@ -31,6 +31,9 @@ const CLOCK_S: i64 = 2_082_758_400;
 /// Another, in which each part of the date is another: 2037-05-04, 17:23:41.
 const OTHER_CLOCK_S: i64 = 2_125_070_621;
 
+/// The variable that says how many processors a build may use.
+const CORES: &str = "NOS_CORES";
+
 /// What is run, over which inputs. All of it but the limits is part of the action's key.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Recipe {
@@ -49,6 +52,14 @@ pub struct Recipe {
     /// How much it may take. What a build gives does not depend on it.
     #[serde(skip)]
     pub limits: Limits,
+}
+
+impl Recipe {
+    /// Whether it asks how many processors it may use. What does not is taken to use one.
+    pub(crate) fn asks_for_cores(&self) -> bool {
+        let asks = |text: &String| text.contains(CORES) || text.contains("nproc");
+        self.command.iter().any(asks) || self.files.values().any(asks)
+    }
 }
 
 /// Where a build sees an input.
@@ -138,7 +149,8 @@ fn stand(
 ) -> Result<Sandbox, BuildError> {
     let (root, seen, copied) = place_inputs(builder, recipe, inputs)?;
     let vary = builder.options.vary;
-    let usual = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let usual = processors.min(builder.jobs.max(1));
     let cores = match (vary, usual) {
         (false, cores) => cores,
         (true, 1) => 2,
@@ -148,7 +160,7 @@ fn stand(
     for (name, value) in [
         ("HOME", "/build".to_string()),
         ("LANG", "C.UTF-8".into()),
-        ("NOS_CORES", cores.to_string()),
+        (CORES, cores.to_string()),
         ("PATH", "/usr/bin:/usr/sbin:/bin:/sbin".into()),
         ("SOURCE_DATE_EPOCH", EPOCH.to_string()),
         ("TMPDIR", "/tmp".into()),

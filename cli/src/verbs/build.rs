@@ -4,6 +4,7 @@ use super::{Outcome, check, lock, prove};
 use crate::args::BuildArgs;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::units::human_duration;
 pub(crate) use nos_builder::build::Built;
 use nos_builder::build::Session;
 use nos_builder::project::Project;
@@ -11,6 +12,7 @@ use nos_store::Store;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// A spec, built.
 pub(crate) struct Made {
@@ -33,6 +35,7 @@ fn make_by(
 ) -> Result<Made, Failure> {
     let project = check::load(context, spec)?;
     let store = context.open_store()?;
+    let begun = Instant::now();
     let built = {
         let system = project.system()?;
         let lock = lock::ensure(context, &store, &project, locked)?;
@@ -42,6 +45,15 @@ fn make_by(
         let built = context.shell.watch(build);
         built.map_err(|error| check::explained(context, &project, error))?
     };
+    if built.ran > 0 {
+        let (ran, took) = (built.ran, human_duration(begun.elapsed()));
+        let actions = if ran == 1 { "action" } else { "actions" };
+        let text = format!(
+            "{} after {took}, {ran} {actions} run",
+            project.system()?.host
+        );
+        context.shell.status("Finished", text);
+    }
     Ok(Made {
         store,
         project,

@@ -12,7 +12,6 @@
 mod common;
 #[path = "../../../builder/tests/common/mod.rs"]
 mod loopback;
-#[allow(dead_code, reason = "nothing here resizes a terminal")]
 #[path = "../looking/terminal.rs"]
 mod terminal;
 
@@ -21,6 +20,7 @@ mod boot;
 mod channels;
 mod cuts;
 mod damage;
+mod display;
 mod failing;
 mod generations;
 mod init;
