@@ -158,6 +158,32 @@ fn options_without_effect_are_shown_where_they_are_written() {
     assert_eq!(found, expected);
 }
 
+/// The digest of a host's kernel, built where it is not there.
+fn kernel_digest(example: &Example) -> String {
+    let built = Nos::new(["build", &example.spec(), "--offline"]).json();
+    let digest = at(&built, "/system/kernel/digest");
+    digest.as_str().unwrap().to_owned()
+}
+
+/// A state partition asks for the same option as a spec can. The kernel is then built whole once, and
+/// once from what is there of tiny's: what comes out must not tell.
+#[test]
+#[ignore = "builds a kernel, which takes minutes"]
+fn a_kernel_with_one_option_more_has_the_bytes_of_a_whole_build() {
+    let changed = |from: &str, to: &str| {
+        let tiny = Example::copy("tiny");
+        let spec = String::from_utf8(tiny.read("tiny.nos")).unwrap();
+        tiny.write("tiny.nos", spec.replace(from, to));
+        kernel_digest(&tiny)
+    };
+    let option = "kernel own like kernel.minimal {\n  options = { CONFIG_EXT4_FS = \"y\" }\n}\n";
+    let own = format!("{option}\nhost tiny {{\n  kernel = own");
+    let added = changed("host tiny {\n  kernel   = kernel.minimal", &own);
+    assert_ne!(added, kernel_digest(&Example::copy("tiny")));
+    let whole = changed("host tiny {", "host tiny {\n  disk = { state = 64MiB }");
+    assert_eq!(added, whole);
+}
+
 #[test]
 #[ignore = "builds a kernel, which takes minutes"]
 fn a_kernel_build_that_is_killed_leaves_a_store_that_verifies() {
