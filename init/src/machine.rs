@@ -180,6 +180,9 @@ impl Machine {
             if news.net {
                 self.network.look_for_interface();
             }
+            if let Some(complaint) = self.network.complaint() {
+                say!("network: {complaint}");
+            }
             self.buttons = power::open_buttons();
             if let Some(why) = self.guard.settle(self.is_ready) {
                 self.stop(now, Reboot::Restart, &why);

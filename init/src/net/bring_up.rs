@@ -18,6 +18,9 @@ pub const RESOLV_CONF: &str = "/nos/etc/resolv.conf";
 
 const INTERFACES: &str = "/sys/class/net";
 const ETHERNET: &str = "1";
+const NO_CARD: &str = "no card has appeared; `nos hardware` on this machine says which driver its \
+                       kernel needs";
+const WITHOUT_NAME: &str = "without its name in the spec, the first there is will be taken";
 
 /// An interface of the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +133,14 @@ impl Network {
             say!("network: {} cannot be set up: {error}", interface.name);
         }
         self.interface = Some(interface);
+    }
+
+    /// What there is to say where nothing has appeared that the declared network could use.
+    pub fn complaint(&self) -> Option<String> {
+        match self.interface {
+            None => absence(&self.declared),
+            Some(_) => None,
+        }
     }
 
     fn configure(&mut self, interface: &Interface) -> sys::Result<()> {
@@ -302,6 +313,18 @@ impl Network {
     }
 }
 
+/// Says that the interface of a network is not there, and who tells why.
+fn absence(declared: &Declared) -> Option<String> {
+    let interface = match declared {
+        Declared::Dhcp { interface } | Declared::Static { interface, .. } => interface.as_deref(),
+        Declared::None => return None,
+    };
+    Some(match interface {
+        Some(name) => format!("no interface {name} has appeared; {WITHOUT_NAME}"),
+        None => String::from(NO_CARD),
+    })
+}
+
 fn write_resolv_conf(text: &str) {
     if let Err(error) = file::write_file(RESOLV_CONF, text.as_bytes()) {
         say!("network: the name servers cannot be written down: {error}");
@@ -311,6 +334,17 @@ fn write_resolv_conf(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_without_a_card_is_told_of() {
+        let dhcp = |interface: Option<&str>| Declared::Dhcp {
+            interface: interface.map(String::from),
+        };
+        assert_eq!(absence(&Declared::None), None);
+        assert!(absence(&dhcp(None)).unwrap().starts_with("no card has"));
+        let named = absence(&dhcp(Some("eth7"))).unwrap();
+        assert!(named.starts_with("no interface eth7 has"), "{named}");
+    }
 
     #[test]
     fn hardware_addresses_are_read() {
