@@ -1,7 +1,8 @@
 //! Collects the source of `init`, the static program that every system carries, so that it travels
 //! inside of `nos`: the three crates as they are, but for tests and lints, and a workspace and lock
-//! file of their own, taken from ours. `src/init` includes the list.
+//! file of their own, taken from ours. `src/init` includes the list and its digest.
 
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -34,12 +35,26 @@ fn main() {
     files.insert("Cargo.lock".into(), lock);
 
     let mut list = String::from("&[\n");
+    let mut digest = Sha256::new();
     for (path, text) in &files {
         let _ = writeln!(list, "    ({path:?}, {text:?}),");
+        for part in [path, text] {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
     }
     list.push(']');
-    let place = variable("OUT_DIR").join("init_source.rs");
-    if let Err(error) = std::fs::write(&place, list) {
+    write("init_source.rs", &list);
+    write(
+        "init_source_digest.rs",
+        &format!("{:?}", <[u8; 32]>::from(digest.finalize())),
+    );
+}
+
+/// Makes a file that `src/init` includes.
+fn write(name: &str, text: &str) {
+    let place = variable("OUT_DIR").join(name);
+    if let Err(error) = std::fs::write(&place, text) {
         fail(&format!("{} cannot be written: {error}", place.display()));
     }
 }

@@ -188,7 +188,7 @@ impl Session<'_> {
     /// The last result of the same host and folder: the root that keeps it remembers it.
     fn previous(&self, system: &System) -> Result<Option<Previous>, BuildError> {
         let name = self.root(system);
-        let targets = self.store.roots()?.remove(&name).unwrap_or_default();
+        let targets = self.store.root_targets(&name)?.unwrap_or_default();
         for target in targets {
             let RootTarget::Result(key) = target else {
                 continue;
@@ -561,22 +561,25 @@ impl Session<'_> {
         all: &BTreeMap<ActionId, Realised>,
     ) -> Result<(), BuildError> {
         let mut targets = Vec::new();
-        for (id, action) in plan.iter() {
-            if let Some(key) = all.get(&id).and_then(|r| r.key) {
-                targets.push(RootTarget::Result(key));
-            }
-            for (name, pin) in action.work.pins() {
-                let digest = debian::digest_of(&name, &pin)?;
-                if self.store.contains(&digest)? {
-                    targets.push(RootTarget::Object(digest));
+        self.store.together(|| {
+            for (id, action) in plan.iter() {
+                if let Some(key) = all.get(&id).and_then(|r| r.key) {
+                    targets.push(RootTarget::Result(key));
+                }
+                for (name, pin) in action.work.pins() {
+                    let digest = debian::digest_of(&name, &pin)?;
+                    if self.store.contains(&digest)? {
+                        targets.push(RootTarget::Object(digest));
+                    }
                 }
             }
-        }
+            Ok::<(), BuildError>(())
+        })?;
         let name = self.root(system);
         targets.sort_unstable();
         targets.dedup();
         // Making a root waits for the disk; a build that changed nothing need not.
-        if self.store.roots()?.get(&name) != Some(&targets) {
+        if self.store.root_targets(&name)?.as_ref() != Some(&targets) {
             self.store.set_root(&name, &targets)?;
         }
         Ok(())

@@ -86,6 +86,10 @@ pub fn survey(
     builder: &Builder<'_>,
     plan: &Plan,
 ) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
+    builder.store.together(|| look_up(builder, plan))
+}
+
+fn look_up(builder: &Builder<'_>, plan: &Plan) -> Result<BTreeMap<ActionId, Realised>, BuildError> {
     let mut known = BTreeMap::new();
     for (id, action) in plan.iter() {
         let Some(inputs) = results_of(&known, action) else {

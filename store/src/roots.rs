@@ -114,6 +114,14 @@ impl Store {
         Ok(removed)
     }
 
+    /// What the root of this name keeps; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::BadRootName`]; [`StoreError::BadRoot`] where it cannot be read.
+    pub fn root_targets(&self, name: &str) -> Result<Option<Vec<RootTarget>>> {
+        self.read_root(name, &root_rel(name)?)
+    }
+
     /// All roots by name, and what each keeps.
     ///
     /// # Errors
@@ -130,22 +138,27 @@ impl Store {
         let mut roots = Vec::new();
         for entry in self.fs().list("roots")? {
             let name = decode_name(&entry.name);
-            let rel = format!("roots/{}", entry.name);
-            let targets = match self.fs().read_bounded(&rel, MAX_ROOT_BYTES) {
-                // Removed since the folder was listed.
-                Ok(None) => continue,
-                Ok(Some(bytes)) => parse(&bytes).map_err(|reason| StoreError::BadRoot {
-                    name: name.clone(),
-                    reason,
-                }),
-                Err(error) => Err(StoreError::BadRoot {
-                    name: name.clone(),
-                    reason: error.to_string(),
-                }),
-            };
-            roots.push((name, targets));
+            // None where it was removed since the folder was listed.
+            if let Some(targets) = self
+                .read_root(&name, &format!("roots/{}", entry.name))
+                .transpose()
+            {
+                roots.push((name, targets));
+            }
         }
         Ok(roots)
+    }
+
+    fn read_root(&self, name: &str, rel: &str) -> Result<Option<Vec<RootTarget>>> {
+        let bad = |reason: String| StoreError::BadRoot {
+            name: name.to_owned(),
+            reason,
+        };
+        let bytes = self.fs().read_bounded(rel, MAX_ROOT_BYTES);
+        match bytes.map_err(|error| bad(error.to_string()))? {
+            None => Ok(None),
+            Some(bytes) => parse(&bytes).map(Some).map_err(bad),
+        }
     }
 
     fn sync_roots(&self) -> Result<()> {

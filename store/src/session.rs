@@ -5,6 +5,9 @@
 //! exclusive lock, after it has read all session files of living processes. So whatever a process
 //! saw as existing stays until the process ends or a root or kept result names it.
 //!
+//! Operations that gather look-ups ([`Session::gather`]) keep the shared lock throughout, and record all
+//! at once before they let go of it.
+//!
 //! A session file is `sessions/PID-N`, held by an exclusive lock for the life of the process; one
 //! that can be locked is left over from a dead process. It consists of 33-byte records: a
 //! kind and a digest.
@@ -35,6 +38,20 @@ struct State {
     own: Option<Own>,
     /// Number of [`Hold`]s alive in this process.
     holders: usize,
+    /// Number of [`Gathering`]s alive in this process.
+    gatherings: usize,
+    /// Records that wait for the end of a gathering.
+    pending: Vec<u8>,
+}
+
+impl State {
+    fn write_pending(&mut self, fs: &Fs) -> Result<()> {
+        let pending = std::mem::take(&mut self.pending);
+        match &mut self.own {
+            Some(own) if !pending.is_empty() => fs.write(&mut own.records, &pending),
+            _ => Ok(()),
+        }
+    }
 }
 
 struct Own {
@@ -47,6 +64,11 @@ struct Own {
 pub(crate) struct Hold<'a> {
     session: &'a Session,
     fs: &'a Fs,
+}
+
+/// A [`Hold`] that gathers what others record meanwhile, to write it in one piece.
+pub(crate) struct Gathering<'a> {
+    hold: Hold<'a>,
 }
 
 impl Session {
@@ -67,6 +89,13 @@ impl Session {
         state.holders += 1;
         drop(state);
         Ok(Hold { session: self, fs })
+    }
+
+    /// Takes the shared lock until the end of many operations, which then need not take it each.
+    pub(crate) fn gather<'a>(&'a self, fs: &'a Fs) -> Result<Gathering<'a>> {
+        let hold = self.hold(fs)?;
+        self.lock().gatherings += 1;
+        Ok(Gathering { hold })
     }
 
     /// Ends the session: nothing is held any more.
@@ -94,10 +123,27 @@ impl Hold<'_> {
             return Ok(());
         }
         let mut state = self.session.lock();
-        match &mut state.own {
-            Some(own) => self.fs.write(&mut own.records, &bytes),
-            None => Ok(()),
+        state.pending.append(&mut bytes);
+        match state.gatherings {
+            0 => state.write_pending(self.fs),
+            _ => Ok(()),
         }
+    }
+}
+
+impl Gathering<'_> {
+    /// Writes what was gathered, and lets go of the lock.
+    pub(crate) fn finish(self) -> Result<()> {
+        self.hold.session.lock().write_pending(self.hold.fs)
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        let mut state = self.hold.session.lock();
+        state.gatherings = state.gatherings.saturating_sub(1);
+        // Nothing is pending but where what was gathered for has failed anyway.
+        let _written = state.write_pending(self.hold.fs);
     }
 }
 

@@ -34,7 +34,8 @@ impl Drop for Inner {
 #[derive(Debug, Clone)]
 pub struct Options {
     durable: bool,
-    threads: usize,
+    /// `None`: by the number of cores, which takes a while to find.
+    threads: Option<usize>,
 }
 
 impl Options {
@@ -52,7 +53,7 @@ impl Options {
     /// No result depends on it.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads.clamp(1, 256);
+        self.threads = Some(threads.clamp(1, 256));
         self
     }
 
@@ -90,10 +91,9 @@ impl Options {
 impl Store {
     /// The options a store is opened with, at their defaults.
     pub fn options() -> Options {
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         Options {
             durable: true,
-            threads: cores.clamp(2, 16),
+            threads: None,
         }
     }
 
@@ -155,7 +155,28 @@ impl Store {
     }
 
     pub(crate) fn threads(&self) -> usize {
-        self.inner.options.threads
+        self.inner.options.threads.unwrap_or_else(|| {
+            let cores = std::thread::available_parallelism().map_or(2, usize::from);
+            cores.clamp(2, 16)
+        })
+    }
+
+    /// Does many operations at the cost of one: collections in other processes wait until all are
+    /// done, and what they hold on to is recorded in one piece.
+    ///
+    /// # Errors
+    /// Those of `work`; [`StoreError::Io`] where the record cannot be written.
+    pub fn together<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        if !self.is_writable() {
+            return work();
+        }
+        let gathering = self.inner.session.gather(&self.inner.fs)?;
+        let done = work()?;
+        gathering.finish()?;
+        Ok(done)
     }
 
     /// Keeps collections from removing anything while the guard lives.

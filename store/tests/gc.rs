@@ -143,6 +143,40 @@ fn running_sessions_keep_what_they_saw() {
 }
 
 #[test]
+fn what_was_found_together_stays_like_what_was_found_alone() {
+    let world = World::new();
+    let builder = world.open();
+    let tree = tree_of(&builder, &["a", "b"]);
+    let alone = builder.add_bytes(b"alone").unwrap();
+    let result = ActionResult::with_output("out", Output::Tree(tree));
+    builder.put_result(&key("t"), &result).unwrap();
+    drop(builder);
+
+    let builder = world.open();
+    let looked_up = || {
+        assert!(builder.result(&key("t")).unwrap().is_some());
+        // One inside the other, as functions that call each other have it.
+        builder.together(|| {
+            assert!(builder.contains(&alone).unwrap());
+            Ok::<_, StoreError>(())
+        })
+    };
+    builder.together(looked_up).unwrap();
+    // A collection waits for no process that is between two operations.
+    assert_eq!(world.gc().objects_removed, 0);
+    drop(builder);
+    assert_eq!(world.gc().objects_removed, 4);
+
+    let builder = world.open();
+    let added = builder.together(|| {
+        builder.add_bytes(b"new")?;
+        Err::<Digest, _>(StoreError::Missing { digest: alone })
+    });
+    assert!(matches!(added, Err(StoreError::Missing { .. })));
+    assert_eq!(world.gc().objects_removed, 0);
+}
+
+#[test]
 fn collections_can_be_bounded_by_bytes_and_by_time() {
     let world = World::new();
     let store = world.open();

@@ -24,6 +24,9 @@ use std::io::Read;
 /// The source: paths and texts, sorted by path.
 pub(crate) static SOURCE: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/init_source.rs"));
 
+/// SHA-256 of the source; taken when `nos` is compiled, as [`key`] is asked for at every build.
+const SOURCE_DIGEST: [u8; 32] = include!(concat!(env!("OUT_DIR"), "/init_source_digest.rs"));
+
 /// The packages that it is made with.
 const TOOLCHAIN: &str = include_str!("../../../init/toolchain.lock");
 
@@ -55,22 +58,14 @@ pub struct Record {
 /// that are in this `nos`; its digest.
 pub fn shipped() -> Option<Digest> {
     let record: Record = toml::from_str(RECORD).ok()?;
-    let key = key().ok()?;
-    (record.key == key.to_string()).then(|| record.sha256.parse().ok())?
+    (record.key == key().to_string()).then(|| record.sha256.parse().ok())?
 }
 
 /// Names the program by all that it is made of: source, tools, commands.
-///
-/// # Errors
-/// As [`toolchain`].
-pub fn key() -> Result<ActionKey, PlanError> {
-    let mut key = KeyBuilder::new("nos.init-from-source");
-    for (path, text) in SOURCE {
-        key = key.text(path, text);
-    }
-    for (name, pin) in &toolchain()?.packages {
-        key = key.text(name, &pin.sha256);
-    }
+pub fn key() -> ActionKey {
+    let mut key = KeyBuilder::new("nos.init-from-source")
+        .bytes("source", &SOURCE_DIGEST)
+        .text("toolchain", TOOLCHAIN);
     let (build, package) = build();
     let recipes = [
         cargo::dependencies("init", &build, &package),
@@ -83,7 +78,7 @@ pub fn key() -> Result<ActionKey, PlanError> {
             key = key.text(name, value);
         }
     }
-    Ok(key.finish())
+    key.finish()
 }
 
 /// The lock of the packages that it is made with.

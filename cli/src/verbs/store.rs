@@ -89,7 +89,7 @@ fn drop_root(context: &Context, name: &str) -> Outcome {
 
 fn export(context: &Context, root: &str, output: &Path, sign: Option<&Path>) -> Outcome {
     let store = context.open_store()?;
-    let targets = store.roots()?.remove(root).ok_or_else(|| no_root(root))?;
+    let targets = store.root_targets(root)?.ok_or_else(|| no_root(root))?;
     let failed = |path: &Path, error: std::io::Error| {
         Failure::failed(format_args!(
             "{}: {error}; check the path and its permissions",
