@@ -424,8 +424,9 @@ const KERNEL: &[Attribute] = &[
             empty: true,
             repeats: true,
         },
-        doc: "Further words of the kernel's command line.",
-        example: "cmdline = [\"mitigations=off\"]",
+        doc: "Further words of the kernel's command line. `sysctl.NAME=VALUE` sets what is below \
+              /proc/sys.",
+        example: "cmdline = [\"sysctl.net.core.somaxconn=1024\"]",
         aliases: &["params", "args"],
         ..NOTHING
     },
