@@ -24,6 +24,11 @@ impl Phase {
         }
     }
 
+    /// Takes all writes of another phase.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.writes.extend(other.writes);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }

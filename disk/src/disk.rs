@@ -24,6 +24,9 @@ pub enum BackupTable {
     Stale,
     /// The device has become larger, so it is not where firmware looks for it: at the end.
     NotAtEnd,
+    /// It is missing with the end of the disk, which was copied onto a smaller medium. No
+    /// partition reaches so far.
+    CutOff,
     /// It is not valid.
     Broken(GptError),
 }
@@ -154,7 +157,7 @@ impl State {
                     OpenError::NotOurs { .. } if state.is_ours() => OpenError::Pointer {
                         what: "is missing or damaged".into(),
                     },
-                    other => other,
+                    other => state.without_boot_files(other),
                 },
             )?
         };
@@ -167,6 +170,17 @@ impl State {
     pub(crate) fn is_ours(&self) -> bool {
         let image = guid(nos_manifest::IMAGE_TYPE_GUID);
         !self.entries.is_empty() && self.table.find_type(image).is_some()
+    }
+
+    /// Tells somebody else's disk from one of ours that lost a directory.
+    pub(crate) fn without_boot_files(&self, error: OpenError) -> OpenError {
+        let image = guid(nos_manifest::IMAGE_TYPE_GUID);
+        match error {
+            OpenError::NotOurs { why } if self.table.find_type(image).is_some() => {
+                OpenError::BootFiles { why }
+            }
+            other => other,
+        }
     }
 
     /// The disk with a pointer that says what the boot loader does where there is none: the newest
@@ -319,9 +333,21 @@ impl State {
                 entry::uki_path(&content.uki)
             ));
         }
-        if let Err(error) = self.volume.extents(&entry::uki_path(&content.uki)) {
-            return Some(error.to_string());
+        self.why_no_kernel(content)
+            .or_else(|| self.why_no_image(content))
+    }
+
+    /// Why the kernel image of a boot entry cannot be read at all.
+    pub(crate) fn why_no_kernel(&self, content: &Content) -> Option<String> {
+        if !self.kernels.contains_key(&content.uki) {
+            return Some("it is missing".into());
         }
+        let found = self.volume.extents(&entry::uki_path(&content.uki));
+        found.err().map(|error| error.to_string())
+    }
+
+    /// Why the images of a boot entry are not all there.
+    pub(crate) fn why_no_image(&self, content: &Content) -> Option<String> {
         let missing = content
             .images
             .iter()
@@ -484,6 +510,13 @@ impl Tables {
         Ok(layout::bytes(&self.table, esp))
     }
 
+    /// A number for the EFI system partition: the beginning of its GUID.
+    pub(crate) fn esp_id(&self) -> u32 {
+        let esp = self.table.find_type(guid(gpt::ESP_TYPE_GUID));
+        let [a, b, c, d, ..] = esp.map_or(Guid::ZERO, |(_, entry)| entry.unique_guid).0;
+        u32::from_le_bytes([a, b, c, d])
+    }
+
     pub(crate) fn read(device: &dyn BlockDevice) -> Result<Self, OpenError> {
         let geometry = geometry(device)?;
         // Protective MBR and header: a shorter file never was a disk.
@@ -516,8 +549,30 @@ impl Tables {
                 backup: BackupTable::Good,
             }),
             Err(_) if matches!(problem, GptError::NoSignature { .. }) => Err(OpenError::NotGpt),
-            Err(_) => Err(OpenError::TablesBroken { problem }),
+            Err(_) => match Table::read_of_larger(&disk, geometry) {
+                Ok(table) => Self::of_cut(table),
+                Err(_) => Err(OpenError::TablesBroken { problem }),
+            },
         }
+    }
+
+    /// The tables of a disk that was copied onto a smaller medium, where nothing is missing but
+    /// room and the backup. Partitions are as large as what is in them, so none can be shortened.
+    fn of_cut(table: Table) -> Result<Self, OpenError> {
+        if let Some((number, entry)) = table.cut_off() {
+            let geometry = table.geometry();
+            return Err(OpenError::CutOff {
+                number,
+                label: entry.label(),
+                end: layout::bytes(&table, entry).end,
+                size: geometry.sectors * u64::from(geometry.sector_size),
+            });
+        }
+        Ok(Self {
+            table,
+            primary: None,
+            backup: BackupTable::CutOff,
+        })
     }
 }
 

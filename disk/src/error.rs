@@ -85,6 +85,28 @@ pub enum OpenError {
         /// What is wrong with the primary.
         problem: GptError,
     },
+    /// A copy on a medium that is too small for it.
+    #[error(
+        "the medium has {size} bytes, and partition {number} ({label}) of the disk that was copied onto it ends at byte {end}, or where the table of partitions has to be; copy it to a larger one, or use `nos flash`, which fits a disk to its device"
+    )]
+    CutOff {
+        /// Number of a partition of which a part is missing.
+        number: usize,
+        /// Its name in the partition table.
+        label: String,
+        /// Byte at which it ends.
+        end: u64,
+        /// Bytes of the medium.
+        size: u64,
+    },
+    /// Made by nOs, and what the boot loader reads cannot be found.
+    #[error(
+        "the boot files of this nOs disk are lost: {why}; its partitions are there, so `nos flash --keep-state` writes everything else anew and leaves the state as it is"
+    )]
+    BootFiles {
+        /// What is missing.
+        why: String,
+    },
     /// A disk, but not made by nOs.
     #[error("this is not a nOs disk: {why}; `nos flash` would replace everything on it")]
     NotOurs {
@@ -102,7 +124,7 @@ pub enum OpenError {
     },
     /// The EFI system partition is damaged.
     #[error(
-        "the EFI system partition is damaged: {0}; check it with `fsck.fat -n`, or write the disk again with `nos flash`"
+        "the EFI system partition is damaged: {0}; `nos verify --repair` restores what it can be sure of, `nos flash --keep-state` writes everything but the state anew"
     )]
     Esp(#[from] FatError),
     /// The pointer is not one sector in one place.

@@ -1,12 +1,13 @@
 //! Writing damaged content anew, from what it was installed from.
 
-use crate::commit::{OnProgress, flush, forget, write};
+use crate::commit::{OnProgress, Phase, flush, forget, read_back, write};
 use crate::disk::Disk;
-use crate::entry;
+use crate::entry::{self, Content};
 use crate::image::{self, CHUNK};
-use crate::install::{check_source, read_back_image};
+use crate::install::{check_source, read_back_image, space};
 use crate::layout::{self, parts_of};
 use crate::{BlockDevice, Error, GenerationSource, Progress, Report, kernel};
+use nos_formats::fat::{Changes, FatError, Problem, Volume};
 use std::io::Read;
 use std::ops::Range;
 
@@ -15,6 +16,10 @@ impl Disk<'_> {
     /// them. Of these only sectors are written that hold something else than they should, or cannot
     /// be read, and only when the source was found to be what it says; no name and no table changes.
     /// So a cut leaves less damage, and never another. What was written is read back.
+    ///
+    /// A kernel image that a generation needs and whose clusters are lost, or shared with another
+    /// file, is written to free ones, as an install does it: its name leads there when everything
+    /// is durable and was read back.
     ///
     /// The report names what was damaged and is whole now.
     ///
@@ -74,16 +79,20 @@ impl Disk<'_> {
     ) -> Result<(), Error> {
         let name = entry::hex(&source.uki.digest);
         let path = entry::uki_path(&name);
-        // Where the allocation tables lead elsewhere, there is no place to write to.
-        let is_there = self.state.kernels.get(&name) == Some(&source.uki.size_bytes);
-        let Some(extents) = self.state.volume.extents(&path).ok().filter(|_| is_there) else {
+        let needs = |content: &Content| content.uki == name;
+        let mut contents = self.state.entries.iter().map(|entry| &entry.content);
+        if !contents.any(|content| content.as_ref().is_ok_and(needs)) {
             return Ok(());
+        }
+        let Some(extents) = self.kernel_extents(&path) else {
+            return self.replace_kernel(source, &name, report);
         };
-        let start = self.state.esp.start;
-        let on_disk = |extent: Range<u64>| start + extent.start..start + extent.end;
-        let extents: Vec<Range<u64>> = extents.into_iter().map(on_disk).collect();
         if matches!(source.uki.differs(self.device, &extents), Ok(false)) {
             return Ok(());
+        }
+        let size: u64 = extents.iter().map(|extent| extent.end - extent.start).sum();
+        if size != source.uki.size_bytes || self.shares_clusters()? {
+            return self.replace_kernel(source, &name, report);
         }
         kernel::check(
             source.uki.reader()?,
@@ -100,7 +109,103 @@ impl Disk<'_> {
         report.repaired.push(what);
         Ok(())
     }
+
+    /// Where a file of the EFI system partition is on the device; `None` where it is not there or
+    /// the allocation tables lead astray.
+    fn kernel_extents(&self, path: &str) -> Option<Vec<Range<u64>>> {
+        let start = self.state.esp.start;
+        let on_disk = |extent: Range<u64>| start + extent.start..start + extent.end;
+        let extents = self.state.volume.extents(path).ok()?;
+        Some(extents.into_iter().map(on_disk).collect())
+    }
+
+    /// Whether any two files have a cluster in common: then writing one damages another.
+    fn shares_clusters(&self) -> Result<bool, Error> {
+        let problems = self
+            .state
+            .volume
+            .check(&self.state.esp_window(self.device))?;
+        let shared = |problem: &Problem| matches!(problem, Problem::CrossLinked { .. });
+        Ok(problems.iter().any(shared))
+    }
+
+    /// Writes a kernel image to free clusters and lets its name lead there.
+    fn replace_kernel(
+        &mut self,
+        source: &GenerationSource<'_>,
+        name: &str,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let path = entry::uki_path(name);
+        let phases = self.kernel_phases(&source.uki.read()?, &path)?;
+        for phase in &phases {
+            phase.run(self.device, report)?;
+            forget(self.device)?;
+            read_back(self.device, &[phase], "kernel image")?;
+        }
+        self.refresh()?;
+        report
+            .repaired
+            .push(format!("kernel image {name}: {WAS_LOST}"));
+        Ok(())
+    }
+
+    /// What gives a file other content: in clusters that were free, or, where these are too few, in
+    /// those that it had as well; its name goes first then.
+    fn kernel_phases(&self, bytes: &[u8], path: &str) -> Result<Vec<Phase>, Error> {
+        let start = self.state.esp.start;
+        let mut volume = self.state.volume.clone();
+        let leads_nowhere = volume.extents(path).is_err();
+        let mut phases = Vec::new();
+        let stored = match volume.find(path) {
+            Ok(_) => volume.replace_file(path, bytes).map(drop),
+            Err(_) => volume.create_file(path, bytes),
+        };
+        match stored {
+            Err(FatError::Full { .. }) if leads_nowhere && volume.find(path).is_ok() => {
+                volume.remove_file(path)?;
+                self.free_lost(&mut volume);
+                let (content, names) = in_phases(start, volume.take_changes());
+                phases.extend([names, content]);
+                volume.create_file(path, bytes).map_err(space)?;
+            }
+            other => other.map_err(space)?,
+        }
+        let (content, names) = in_phases(start, volume.take_changes());
+        phases.extend([content, names]);
+        self.free_lost(&mut volume);
+        let (freed, _) = in_phases(start, volume.take_changes());
+        match phases.last_mut() {
+            // A name that leads nowhere takes no harm from what becomes of its clusters.
+            Some(names) if leads_nowhere => names.join(freed),
+            _ => phases.push(freed),
+        }
+        phases.retain(|phase| !phase.is_empty());
+        Ok(phases)
+    }
+
+    /// Frees what no file has, where every boot entry can be read. Where another file is damaged
+    /// nothing can be said to be lost; it stays then.
+    fn free_lost(&self, volume: &mut Volume) {
+        if !self.state.entries.iter().any(|e| e.content.is_err()) {
+            let _ = volume.free_lost();
+        }
+    }
 }
+
+/// Content and allocation tables, and names, of a volume that begins at `start`.
+fn in_phases(start: u64, changes: Changes) -> (Phase, Phase) {
+    let (mut content, mut names) = (Phase::default(), Phase::default());
+    content.put_all(start, changes.data);
+    content.put_all(start, changes.tables);
+    for step in changes.publish {
+        names.put_all(start, step);
+    }
+    (content, names)
+}
+
+/// What a kernel image was before it was written anew.
+const WAS_LOST: &str = "it was missing, or its clusters were wrong";
 
 fn were_damaged(sectors: u64) -> String {
     match sectors {

@@ -1,15 +1,16 @@
 //! Putting right what can be put right, as far as the disk itself says how.
 
-use crate::commit::{Phase, forget};
+use crate::commit::{Overlay, Phase, forget};
 use crate::disk::{Disk, POINTER, State, Tables, read_pointer};
 use crate::entry::{self, ENTRIES, MAX_ENTRY_BYTES};
 use crate::verify::VerifyReport;
 use crate::{BlockDevice, Error, OpenError, Report};
-use nos_formats::fat::{self, FatError, Volume};
+use nos_formats::fat::{self, BootIdentity, FatError, Volume};
 use nos_pointer::Pointer;
 
 /// Makes a disk whole as far as it says itself how: either partition table from the other, the
-/// boot sector of a FAT32 from its copy, a lost pointer (the newest whole generation boots then, as
+/// boot sector of the EFI system partition, the tables of a disk that was copied onto a smaller medium
+/// and lost nothing else, a lost pointer (the newest whole generation boots then, as
 /// the boot loader does without one), and everything that [`Disk::has_leftovers`] speaks of. The
 /// report names what was wrong and is right now; nothing is written where nothing is wrong.
 ///
@@ -51,20 +52,30 @@ fn run(device: &mut dyn BlockDevice, phases: &[Phase], report: &mut Report) -> R
         .try_for_each(|phase| phase.run(device, report))
 }
 
-/// What restores the boot sector of the EFI system partition from FAT32's copy of it.
+/// What restores the boot sector of the EFI system partition: FAT32's copy of it, or what
+/// [`crate::create`] writes for a partition of this size, where a disk of ours can be read by it.
 fn boot_sector(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
-    let esp = Tables::read(device)?.esp()?;
+    let tables = Tables::read(device)?;
+    let esp = tables.esp()?;
     let window = crate::window::Window {
         device,
         start: esp.start,
         length: esp.end - esp.start,
     };
-    let restored = fat::restored_boot_sector(&window, window.length, device.sector_size())?;
-    Ok(restored.map(|sector| {
-        let mut phase = Phase::default();
-        phase.put_all(esp.start, vec![sector]);
-        vec![phase]
-    }))
+    let sector_size = device.sector_size();
+    let identity = BootIdentity {
+        hidden: esp.start / u64::from(sector_size),
+        volume_id: tables.esp_id(),
+    };
+    let restored = fat::restored_boot_sector(&window, window.length, sector_size, identity)?;
+    let Some(sector) = restored else {
+        return Ok(None);
+    };
+    let mut phase = Phase::default();
+    phase.put_all(esp.start, vec![sector]);
+    let after = State::read_without_pointer(&Overlay::new(device, &[&phase]));
+    let is_ours = after.is_ok_and(|state| state.is_ours());
+    Ok(is_ours.then(|| vec![phase]))
 }
 
 /// What makes a pointer where none can be read: the newest whole generation boots. `None` where
@@ -84,7 +95,7 @@ fn lost_pointer(device: &dyn BlockDevice) -> Result<Option<Vec<Phase>>, Error> {
         Err(error @ (OpenError::NewerFormat { .. } | OpenError::Esp(FatError::Read { .. }))) => {
             return Err(error.into());
         }
-        Err(error) => error,
+        Err(error) => state.without_boot_files(error),
     };
     for entry in &state.entries {
         let path = format!("{ENTRIES}/{}", entry::file_name(entry.number, entry.letter));

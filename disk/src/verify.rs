@@ -209,6 +209,7 @@ impl Disk<'_> {
         self.verify_tables(&mut report)?;
         self.verify_file_system(&mut report)?;
         self.verify_pointer(&mut report);
+        self.verify_generations(&mut report);
         Ok(report)
     }
 
@@ -223,6 +224,11 @@ impl Disk<'_> {
             BackupTable::Good => {}
             BackupTable::NotAtEnd => findings.push(Finding::Leftover {
                 what: "the disk has become larger and its partition table does not say so".into(),
+            }),
+            BackupTable::CutOff => findings.push(Finding::Table {
+                what: "the disk was copied onto a smaller medium: nothing is missing but the \
+                       backup table, without which the kernel sees no partitions"
+                    .into(),
             }),
             BackupTable::Stale => findings.push(Finding::Leftover {
                 what: "the backup partition table is from before the last change".into(),
@@ -284,11 +290,34 @@ impl Disk<'_> {
             }),
             (Some(_), Some(_)) => {}
         }
+    }
+
+    /// What is missing of generations: boot entries that can be read, kernel images, images.
+    fn verify_generations(&self, report: &mut VerifyReport) {
+        let state = &self.state;
+        let mut kernels: BTreeMap<&str, (String, Vec<u32>)> = BTreeMap::new();
         for entry in &state.entries {
-            if let Some(what) = state.why_broken(entry) {
-                let number = entry.number;
+            let number = entry.number;
+            let what = match &entry.content {
+                Ok(content) => {
+                    if let Some(what) = state.why_no_kernel(content) {
+                        let lost = kernels.entry(&content.uki).or_insert((what, Vec::new()));
+                        lost.1.push(number);
+                    }
+                    state.why_no_image(content)
+                }
+                Err(_) => state.why_broken(entry),
+            };
+            if let Some(what) = what {
                 report.findings.push(Finding::Generation { number, what });
             }
+        }
+        for (digest, (what, generations)) in kernels {
+            report.findings.push(Finding::Kernel {
+                digest: digest.to_owned(),
+                generations,
+                what,
+            });
         }
     }
 
@@ -306,7 +335,7 @@ impl Disk<'_> {
         }
         let esp = self.state.esp_window(self.device);
         for (digest, users) in kernels {
-            // Where it cannot be found, its generations are said not to boot.
+            // Where it cannot be found, that is said already.
             let path = entry::uki_path(digest);
             if !self.state.kernels.contains_key(digest) || self.state.volume.extents(&path).is_err()
             {

@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use nos_disk::{BlockDevice, Disk, Error, Finding, InstallOptions, MemoryDevice};
+use nos_formats::fat::Volume;
 use sha2::{Digest, Sha256};
 
 const SIZE: usize = 16 << 20;
@@ -204,37 +205,219 @@ fn a_damaged_allocation_table_never_spoils_its_copy() {
     }
 }
 
-#[test]
-fn a_kernel_image_without_its_clusters_is_one_finding_with_one_way_out() {
+/// Where the root directory of 512 names begins: behind the tables. Cluster 2 is behind it.
+fn root_directory(disk: &MemoryDevice) -> usize {
+    let table = first_table(disk);
+    table.end + table.len()
+}
+
+/// A disk with two generations and, in both tables, the second cluster of the newest kernel image free.
+fn without_clusters() -> MemoryDevice {
     let mut device = disk_with(512, SIZE, &first());
     install(&mut device, &second()).unwrap();
     let table = first_table(&device);
-    // In both tables the second cluster of the newest kernel image is free. The root directory of
-    // 512 names is behind the tables, and behind that cluster 2.
     let uki = second().uki;
     let mut windows = device.bytes().windows(uki.len());
     let kernel = windows.position(|window| window == uki);
-    let data = table.end + table.len() + 512 * 32;
+    let data = root_directory(&device) + 512 * 32;
     let cluster = (kernel.unwrap() - data) / cluster_bytes(&device) + 2 + 1;
     for start in [table.start, table.end] {
         let entry = &mut device.bytes_mut()[start + 2 * cluster..][..2];
         assert_ne!(entry, [0, 0]);
         entry.fill(0);
     }
+    device
+}
+
+#[test]
+fn a_kernel_image_without_its_clusters_is_one_finding_with_two_ways_out() {
+    let mut device = without_clusters();
     let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
     let lasting = report
         .findings
         .iter()
         .filter(|f| !matches!(f, Finding::Leftover { .. }));
     let lasting: Vec<_> = lasting.collect();
-    let [Finding::Generation { number: 2, .. }] = lasting[..] else {
+    let [Finding::Kernel { generations, .. }] = lasting[..] else {
         panic!("{lasting:?}");
     };
-    let mut disk = Disk::open(&mut device).unwrap();
+    assert_eq!(*generations, [2]);
+    let remedy = lasting[0].remedy();
+    assert!(
+        remedy.contains("--from") && remedy.contains("remove"),
+        "{remedy}"
+    );
+    let mut removed = device.clone();
+    let mut disk = Disk::open(&mut removed).unwrap();
     disk.switch(1).unwrap();
     disk.remove(2).unwrap();
-    nos_disk::repair(&mut device).unwrap();
+    nos_disk::repair(&mut removed).unwrap();
+    everything_is_clean(&mut removed);
+    // What another system has is of no use to it.
+    let mut disk = Disk::open(&mut device).unwrap();
+    assert_eq!(
+        disk.heal(&first().source(), &mut quiet)
+            .unwrap()
+            .repaired
+            .len(),
+        0
+    );
+    let report = disk.heal(&second().source(), &mut quiet).unwrap();
+    let [what] = &report.repaired[..] else {
+        panic!("{:?}", report.repaired);
+    };
+    assert!(
+        what.starts_with(&format!("kernel image {}: ", hex(&second().uki))),
+        "{what}"
+    );
     everything_is_clean(&mut device);
+    assert_eq!(summary(&mut device), (vec![1, 2], Some(2)));
+}
+
+#[test]
+fn a_lost_kernel_image_is_written_anew_where_only_its_own_room_is_left() {
+    let mut device = without_clusters();
+    // Somebody else's file takes all that is free, but for the one cluster that was freed.
+    let length = (SIZE - ESP) as u64;
+    let volume = Volume::open(&device.bytes()[ESP..], length).unwrap();
+    let mut full = volume.clone();
+    let filler = volume.free_bytes() as usize - cluster_bytes(&device);
+    full.create_file("/filler", &vec![7; filler]).unwrap();
+    let changes = full.take_changes();
+    let steps = changes.publish.into_iter().flatten();
+    for write in changes.data.into_iter().chain(changes.tables).chain(steps) {
+        let at = ESP + write.offset as usize;
+        device.bytes_mut()[at..at + write.bytes.len()].copy_from_slice(&write.bytes);
+    }
+    let mut disk = Disk::open(&mut device).unwrap();
+    let report = disk.heal(&second().source(), &mut quiet).unwrap();
+    assert_eq!(report.repaired.len(), 1);
+    everything_is_clean(&mut device);
+}
+
+#[test]
+fn a_kernel_image_that_shares_clusters_is_not_written_over_the_other_file() {
+    let mut device = disk_with(512, SIZE, &first());
+    install(&mut device, &second()).unwrap();
+    // The name of the newest kernel image leads to the clusters of the older one, of the same size.
+    let root = &device.bytes()[ESP..];
+    let names = |uki: &[u8]| {
+        let start = hex(uki)[..13]
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>();
+        let first = root.windows(10).position(|w| w == &start[..10]).unwrap() - 1;
+        // The first part of a long name is the record before the short one.
+        ESP + first + 32
+    };
+    let (old, new) = (names(&first().uki), names(&second().uki));
+    let cluster = device.bytes()[old + 26..old + 28].to_vec();
+    device.bytes_mut()[new + 26..new + 28].copy_from_slice(&cluster);
+    let mut disk = Disk::open(&mut device).unwrap();
+    disk.heal(&second().source(), &mut quiet).unwrap();
+    everything_is_clean(&mut device);
+    assert_eq!(summary(&mut device), (vec![1, 2], Some(2)));
+}
+
+#[test]
+fn a_lost_boot_sector_of_fat16_is_what_the_partition_was_given() {
+    let mut good = disk_with(512, SIZE, &first());
+    install(&mut good, &second()).unwrap();
+    let mut device = good.clone();
+    device.bytes_mut()[ESP..ESP + 512].fill(0);
+    let error = Disk::open(&mut device).map(drop).unwrap_err().to_string();
+    assert!(error.contains("`nos verify --repair`"), "{error}");
+    let report = nos_disk::repair(&mut device).unwrap();
+    assert_eq!(report.repaired.len(), 1, "{:?}", report.repaired);
+    everything_is_clean(&mut device);
+    assert_eq!(summary(&mut device), (vec![1, 2], Some(2)));
+    // All but the volume's serial number follows from the partition.
+    device.bytes_mut()[ESP + 39..ESP + 43].copy_from_slice(&good.bytes()[ESP + 39..ESP + 43]);
+    assert!(device.bytes() == good.bytes());
+    // Where the tables are damaged too, nothing is sure.
+    let mut worse = good.clone();
+    let tables = first_table(&good);
+    worse.bytes_mut()[ESP..ESP + 512].fill(0);
+    worse.bytes_mut()[tables.start..tables.end + tables.len()].fill(0x5A);
+    let before = worse.clone();
+    let error = nos_disk::repair(&mut worse).unwrap_err().to_string();
+    assert!(error.contains("`nos flash --keep-state`"), "{error}");
+    assert!(worse == before);
+    // Nor is a volume without anything in it one of ours.
+    let mut empty = good.clone();
+    let root = root_directory(&good);
+    empty.bytes_mut()[ESP..ESP + 512].fill(0);
+    empty.bytes_mut()[root..root + 512 * 32].fill(0);
+    assert!(nos_disk::repair(&mut empty).is_err());
+}
+
+#[test]
+fn a_lost_root_directory_names_the_way_out() {
+    let mut device = disk_with(512, SIZE, &first());
+    let root = root_directory(&device);
+    device.bytes_mut()[root..root + 512 * 32].fill(0);
+    let before = device.clone();
+    let opened = Disk::open(&mut device).map(drop).unwrap_err().to_string();
+    let repaired = nos_disk::repair(&mut device).unwrap_err().to_string();
+    for error in [opened, repaired] {
+        assert!(error.contains("this nOs disk"), "{error}");
+        assert!(error.contains("`nos flash --keep-state`"), "{error}");
+    }
+    assert!(device == before);
+}
+
+#[test]
+fn a_copy_on_a_smaller_medium_works_where_nothing_used_is_missing() {
+    let mut good = disk_with(512, SIZE, &first());
+    install(&mut good, &second()).unwrap();
+    let end = {
+        let disk = Disk::open(&mut good).unwrap();
+        let last = disk
+            .table()
+            .numbered()
+            .map(|(_, entry)| entry.last_lba)
+            .max();
+        (last.unwrap() as usize + 1) * 512
+    };
+    let cut = |bytes: usize| {
+        let mut all = good.bytes().to_vec();
+        all.truncate(bytes);
+        MemoryDevice::from_bytes(all, 512)
+    };
+    // Room for a table is what is needed behind the last partition, and no more.
+    let least = end + 33 * 512;
+    for size in [least, least + 512, SIZE - 512] {
+        let mut device = cut(size);
+        assert_eq!(summary(&mut device), (vec![1, 2], Some(2)));
+        Disk::open(&mut device).unwrap().rollback().unwrap();
+        let report = Disk::open(&mut device).unwrap().verify(&mut quiet).unwrap();
+        let [found] = &report.findings[..] else {
+            panic!("{:?}", report.findings);
+        };
+        assert!(matches!(found, Finding::Table { .. }), "{found}");
+        let repaired = nos_disk::repair(&mut device).unwrap().repaired;
+        assert_eq!(repaired, [found.to_string()]);
+        everything_is_clean(&mut device);
+        assert_eq!(summary(&mut device), (vec![1, 2], Some(1)));
+        // A change does the same.
+        let mut device = cut(size);
+        Disk::open(&mut device).unwrap().remove(1).unwrap();
+        everything_is_clean(&mut device);
+    }
+    for size in [end, least - 512, end - 512] {
+        let mut device = cut(size);
+        let before = device.clone();
+        for error in [
+            Disk::open(&mut device).map(drop).unwrap_err().to_string(),
+            nos_disk::repair(&mut device).unwrap_err().to_string(),
+        ] {
+            assert!(
+                error.contains("(state)") && error.contains("larger"),
+                "{error}"
+            );
+        }
+        assert!(device == before);
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -4,11 +4,13 @@ use super::queue::{FailedTransfer, MAX_WRITE, WriteQueue};
 use super::{AlignedBuffer, BlockDevice, check_write};
 use crate::DeviceError;
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
+use rustix::io::Errno;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Bytes moved by one direct read.
 const MAX_READ: usize = 4 << 20;
@@ -40,12 +42,18 @@ pub struct DirectDevice {
 }
 
 impl DirectDevice {
-    /// Opens a block device.
+    /// Opens a block device. Another program's lock is waited for, for two seconds at most: udev
+    /// takes one whenever a device was plugged in or written, to see what is on it. `on_wait` is
+    /// told when that is no longer a moment.
     ///
     /// # Errors
     /// [`DeviceError::Busy`] where something that `sharing` does not allow uses it,
     /// [`DeviceError::NotADisk`] for anything but a block device, [`DeviceError::Io`] otherwise.
-    pub fn open(path: &Path, sharing: Sharing) -> Result<Self, DeviceError> {
+    pub fn open(
+        path: &Path,
+        sharing: Sharing,
+        on_wait: &mut dyn FnMut(),
+    ) -> Result<Self, DeviceError> {
         let failed =
             |action: &'static str| move |error: io::Error| DeviceError::io(path, action, error);
         let busy = || DeviceError::Busy {
@@ -68,13 +76,13 @@ impl DirectDevice {
             Sharing::ReadOnly => FlockOperation::NonBlockingLockShared,
             Sharing::Alone | Sharing::AmongNos => FlockOperation::NonBlockingLockExclusive,
         };
-        flock(&file, lock).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => busy(),
+        lock_soon(&file, lock, on_wait).map_err(|error| match error {
+            Errno::WOULDBLOCK => busy(),
             other => failed("lock")(other.into()),
         })?;
         let sector_size = match rustix::fs::ioctl_blksszget(&file) {
             Ok(size) => size,
-            Err(rustix::io::Errno::NOTTY | rustix::io::Errno::INVAL) => {
+            Err(Errno::NOTTY | Errno::INVAL) => {
                 return Err(DeviceError::NotADisk {
                     path: path.to_owned(),
                 });
@@ -126,6 +134,36 @@ impl Drop for DirectDevice {
         // What is on its way arrives, or is left out, under the lock.
         drop(self.queue.take());
         let _ = flock(&*self.file, FlockOperation::Unlock);
+    }
+}
+
+/// How long another program may have the lock of a device.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Time between two tries to get it.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Tries before that is said.
+const MOMENT: u32 = 15;
+
+/// Takes a lock, also where another program has it and gives it back soon.
+fn lock_soon(
+    file: &File,
+    lock: FlockOperation,
+    on_wait: &mut dyn FnMut(),
+) -> rustix::io::Result<()> {
+    let began = Instant::now();
+    let mut tries = 0;
+    loop {
+        match flock(file, lock) {
+            Err(Errno::WOULDBLOCK) if began.elapsed() < PATIENCE => {}
+            result => return result,
+        }
+        tries += 1;
+        if tries == MOMENT {
+            on_wait();
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -360,6 +398,22 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_that_is_given_back_soon_is_waited_for() {
+        let backing = tempfile::NamedTempFile::new().unwrap();
+        let other = || File::open(backing.path()).unwrap();
+        let lock = FlockOperation::NonBlockingLockExclusive;
+        let mut holder = Some(other());
+        flock(holder.as_ref().unwrap(), lock).unwrap();
+        let file = other();
+        // Whoever waits for longer than a moment says so; here it is given back at that.
+        lock_soon(&file, lock, &mut || holder = None).unwrap();
+        assert!(holder.is_none(), "it was not waited for");
+        let mut told = 0;
+        let refused = lock_soon(&other(), lock, &mut || told += 1);
+        assert_eq!((refused, told), (Err(Errno::WOULDBLOCK), 1));
+    }
+
+    #[test]
     fn part_of_a_sector_and_what_lies_behind_the_end_are_refused() {
         let (mut device, _backing) = device(4096);
         assert!(device.write_at(512, &[0; 4096]).is_err());
@@ -370,7 +424,7 @@ mod tests {
         assert!(device.read_at(SIZE as u64 - 1, &mut [0; 2]).is_err());
         assert!(device.write_zeroes(512, 4096).is_err());
         assert!(matches!(
-            DirectDevice::open(Path::new("/dev/null"), Sharing::ReadOnly),
+            DirectDevice::open(Path::new("/dev/null"), Sharing::ReadOnly, &mut || {}),
             Err(DeviceError::NotADisk { .. } | DeviceError::Io { .. })
         ));
     }

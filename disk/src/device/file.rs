@@ -54,9 +54,23 @@ impl FileDevice {
     }
 
     fn open_as(path: &Path, sharing: Sharing) -> Result<Self, DeviceError> {
+        Self::open_waiting(path, sharing, &mut || {})
+    }
+
+    /// Opens it for one of these uses. A lock on a block device is waited for, as
+    /// [`DirectDevice::open`] says; one on an image file is another `nos` or a virtual machine, and
+    /// these take their time.
+    ///
+    /// # Errors
+    /// As [`FileDevice::open`].
+    pub fn open_waiting(
+        path: &Path,
+        sharing: Sharing,
+        on_wait: &mut dyn FnMut(),
+    ) -> Result<Self, DeviceError> {
         let is_block = fs::metadata(path).is_ok_and(|m| m.file_type().is_block_device());
         let medium = if is_block {
-            Medium::Block(DirectDevice::open(path, sharing)?)
+            Medium::Block(DirectDevice::open(path, sharing, on_wait)?)
         } else {
             Medium::Image(ImageFile::open(path, sharing != Sharing::ReadOnly)?)
         };

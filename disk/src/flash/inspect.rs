@@ -326,22 +326,41 @@ impl Stack {
     }
 }
 
-/// Fills in what can only be seen on the device itself.
-fn look(device: &mut Device, bytes: &Bytes) {
+/// Fills in what can only be seen on the device itself. Where the kernel lists no partitions, which it
+/// does not do for every loop device nor before it was told to look, those of the device's own
+/// table are listed.
+pub(super) fn look(device: &mut Device, bytes: &Bytes) {
+    let sector = u64::from(device.sector_size.max(1));
     let geometry = Geometry {
         sector_size: device.sector_size,
-        sectors: device.size_bytes / u64::from(device.sector_size.max(1)),
+        sectors: device.size_bytes / sector,
     };
-    let table = Table::read(bytes, geometry, gpt::Copy::Primary).ok();
+    let backup = gpt::Copy::Backup(geometry.sectors.saturating_sub(1));
+    let table = Table::read(bytes, geometry, gpt::Copy::Primary)
+        .or_else(|_| Table::read(bytes, geometry, backup))
+        .ok();
+    if let Some(table) = table.iter().find(|_| device.parts.is_empty()) {
+        let name = |number: usize| {
+            // As the kernel would call it.
+            let digit = device.name.ends_with(|last: char| last.is_ascii_digit());
+            format!("{}{}{number}", device.name, if digit { "p" } else { "" })
+        };
+        let parts = table.numbered().map(|(number, entry)| Part {
+            name: name(number),
+            number,
+            size_bytes: entry.sectors().saturating_mul(sector),
+            label: String::new(),
+            content: None,
+        });
+        device.parts = parts.collect();
+    }
     for part in &mut device.parts {
         let entry = table
             .as_ref()
             .and_then(|table| table.entries.get(part.number.checked_sub(1)?)?.as_ref());
         if let Some(entry) = entry {
             part.label = entry.label();
-            let start = entry
-                .first_lba
-                .saturating_mul(u64::from(device.sector_size));
+            let start = entry.first_lba.saturating_mul(sector);
             part.content = guess(&From { bytes, start }).map(str::to_owned);
         }
     }
@@ -351,7 +370,7 @@ fn look(device: &mut Device, bytes: &Bytes) {
 }
 
 /// A file as bytes at an offset.
-struct Bytes(File);
+pub(super) struct Bytes(pub(super) File);
 
 impl ReadAt for Bytes {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {

@@ -1,6 +1,8 @@
+use super::inspect::{Bytes, look};
 use super::*;
+use nos_formats::gpt::{Entry, Geometry, Guid, Table};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
 /// A machine made of folders: one disk with two partitions, one of them under a crypt device.
@@ -185,6 +187,56 @@ fn small_read_only_and_unfit_devices_are_refused() {
         }]
     );
     assert_eq!(part.sector_size, 512, "that of its disk");
+}
+
+#[test]
+fn partitions_that_the_kernel_does_not_list_are_those_of_the_table() {
+    const SECTORS: u64 = 2048;
+    let geometry = Geometry {
+        sector_size: 512,
+        sectors: SECTORS,
+    };
+    let mut table = Table::new(geometry, Guid([1; 16])).unwrap();
+    for (number, name) in [(3, "music"), (5, "photographs")] {
+        table.entries[number - 1] = Some(Entry {
+            type_guid: Guid([2; 16]),
+            unique_guid: Guid([number as u8; 16]),
+            first_lba: number as u64 * 100,
+            last_lba: number as u64 * 100 + 9,
+            attributes: 0,
+            name: Entry::encode_name(name),
+        });
+    }
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(SECTORS * 512).unwrap();
+    let put = |sector: u64, bytes: &[u8]| file.write_all_at(bytes, sector * 512).unwrap();
+    put(table.backup_array_lba(), &table.encode_array());
+    put(SECTORS - 1, &table.encode_backup());
+    put(300, b"XFSB");
+    // The primary table is broken, so the backup has to do.
+    put(1, b"EFI PART");
+    let bytes = Bytes(file.try_clone().unwrap());
+    let mut device = Device {
+        name: "nvme0n1".into(),
+        size_bytes: SECTORS * 512,
+        parts: Vec::new(),
+        ..describe(OTHER)
+    };
+    look(&mut device, &bytes);
+    let part = |part: &Part| (part.name.clone(), part.label.clone(), part.size_bytes);
+    assert_eq!(
+        device.parts.iter().map(part).collect::<Vec<_>>(),
+        [
+            ("nvme0n1p3".to_owned(), "music".to_owned(), 5120),
+            ("nvme0n1p5".to_owned(), "photographs".to_owned(), 5120),
+        ]
+    );
+    assert_eq!(device.parts[0].content.as_deref(), Some("XFS"));
+    assert_eq!(device.content, None);
+    // What the kernel lists is what counts.
+    let mut device = describe(OTHER);
+    look(&mut device, &bytes);
+    assert_eq!(device.parts[0].name, "sda1");
 }
 
 #[test]

@@ -4,10 +4,11 @@ use crate::Change;
 use crate::common::*;
 use crate::cow::CowDevice;
 use nos_disk::{
-    BlockDevice, Disk, Error, InstallOptions, MemoryDevice, NewDisk, Operation, RecordingDevice,
-    Report, StateSize,
+    BlockDevice, Disk, Error, InstallOptions, MemoryDevice, NewDisk, Operation, PARTITION_ALIGN,
+    RecordingDevice, Report, StateSize,
 };
 use nos_formats::fat::{self, FatKind, Geometry, Volume};
+use sha2::{Digest, Sha256};
 
 /// A command and the disk that it is applied to.
 pub(crate) struct Command {
@@ -217,6 +218,9 @@ pub(crate) fn commands(kind: Kind) -> Vec<Command> {
 /// Writing anew what is damaged of generation 2: of its image, and of its kernel image.
 fn healing(two: &CowDevice) -> Vec<Command> {
     let system = &systems()[1];
+    let digest = Sha256::digest(&system.uki);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let kernel = format!("EFI/nos/{digest}.efi");
     let heal = || -> Change {
         Box::new(|device| {
             let system = systems()[1].clone();
@@ -236,25 +240,42 @@ fn healing(two: &CowDevice) -> Vec<Command> {
         assert!(content.len() > sector.max(4200));
         disk
     };
-    let command = |name, content, damage| Command {
+    let command = |name, before, damage| Command {
         name,
-        before: damaged(content),
+        before,
         change: heal(),
         damage,
         single: true,
     };
     vec![
         command(
+            "heal-lost-kernel",
+            without(two, &kernel),
+            &["its kernel image", "it is missing"][..],
+        ),
+        command(
             "heal-image",
-            &system.images[0].1,
+            damaged(&system.images[0].1),
             &["names an image that is not whole", "image own"][..],
         ),
         command(
             "heal-kernel",
-            &system.uki,
+            damaged(&system.uki),
             &["unknown kernel image boots", "kernel image"][..],
         ),
     ]
+}
+
+/// A disk without a file of the EFI system partition.
+fn without(disk: &CowDevice, path: &str) -> CowDevice {
+    let mut device = disk.clone();
+    let (mut volume, start) = esp_volume(disk);
+    volume.remove_file(path).unwrap();
+    let changes = volume.take_changes();
+    for write in changes.publish.iter().flatten().chain(&changes.tables) {
+        device.scribble(start + write.offset, &write.bytes);
+    }
+    device
 }
 
 /// Changes on a device that became larger.
@@ -343,16 +364,7 @@ fn repairs(kind: Kind, two: &CowDevice) -> Vec<Command> {
     cut_off.scribble(unused, &junk);
     let mut worst = cut_off.clone();
     cut_off.scribble(last + 40, &junk);
-    let no_pointer = {
-        let mut device = two.clone();
-        let (mut volume, start) = esp_volume(two);
-        volume.remove_file("loader/loader.conf").unwrap();
-        let changes = volume.take_changes();
-        for write in changes.publish.iter().flatten().chain(&changes.tables) {
-            device.scribble(start + write.offset, &write.bytes);
-        }
-        device
-    };
+    let no_pointer = without(two, "loader/loader.conf");
     let command = |name, before, damage| Command {
         name,
         before,
@@ -392,16 +404,20 @@ fn repairs(kind: Kind, two: &CowDevice) -> Vec<Command> {
             &["loader.conf is missing"],
         ),
     ];
+    // The state partition ends where the new backup table begins.
+    let tables = (sector + (16 << 10)) as usize;
+    let cut = two.smaller_by(PARTITION_ALIGN as usize - tables);
+    all.push(command("repair-smaller", cut, &[]));
+    all.push(command(
+        "repair-boot-sector",
+        with(&[(esp + 11, &junk)]),
+        &["cannot mount", "EFI system partition is damaged"],
+    ));
     if kind.fat == FatKind::Fat32 {
         all.push(command(
             "repair-summary",
             with(&[(esp + sector + 484, &[0; 8])]),
             &["invalid struc_sig"],
-        ));
-        all.push(command(
-            "repair-boot-sector",
-            with(&[(esp + 11, &junk)]),
-            &["cannot mount", "EFI system partition is damaged"],
         ));
     }
     worst.scribble(sector + 40, &junk);

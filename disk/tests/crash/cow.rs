@@ -69,6 +69,13 @@ impl CowDevice {
         Self::new(MemoryDevice::from_bytes(all, self.sector_size))
     }
 
+    /// A copy of it on a device with so many bytes fewer.
+    pub(crate) fn smaller_by(&self, bytes: usize) -> Self {
+        let mut all = self.to_vec();
+        all.truncate(all.len() - bytes);
+        Self::new(MemoryDevice::from_bytes(all, self.sector_size))
+    }
+
     /// A number that tells states with the same base apart.
     pub(crate) fn hash(&self) -> u128 {
         self.hash

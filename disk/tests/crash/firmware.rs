@@ -190,6 +190,10 @@ fn restore(disk: &mut CowDevice, from: u64) {
     } else {
         2
     };
+    if to * sector >= disk.size_bytes() {
+        // It says so and goes on by the one that there is.
+        return;
+    }
     header[24..32].copy_from_slice(&to.to_le_bytes());
     header[32..40].copy_from_slice(&from.to_le_bytes());
     header[72..80].copy_from_slice(&place.to_le_bytes());

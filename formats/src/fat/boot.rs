@@ -1,7 +1,7 @@
 //! The boot sector: choosing a geometry, writing it, reading it.
 
 use super::edit::SectorWrite;
-use super::volume::read;
+use super::volume::{Volume, read};
 use super::{FatError, MAX_TABLE_BYTES};
 use crate::read_at::ReadAt;
 
@@ -38,6 +38,9 @@ impl FatKind {
         }
     }
 }
+
+/// A medium that stays in its drive, as boot sector and tables say it.
+const MEDIUM: u8 = 0xF8;
 
 /// Bytes of one directory record.
 pub(super) const RECORD: usize = 32;
@@ -218,7 +221,7 @@ impl Geometry {
         put(17, &le16(self.root_records));
         let short = self.kind == FatKind::Fat16 && self.total <= u64::from(u16::MAX);
         put(19, &le16(if short { self.total } else { 0 }));
-        put(21, &[0xF8]);
+        put(21, &[MEDIUM]);
         put(24, &le16(32));
         put(26, &le16(64));
         put(28, &le32(hidden.min(u64::from(u32::MAX))));
@@ -336,8 +339,18 @@ impl Geometry {
 /// Sector of the boot sector's copy on FAT32.
 pub(super) const BACKUP_BOOT: u16 = 6;
 
-/// What to write where the boot sector is damaged and FAT32's copy of it is whole; `None` where
-/// nothing is to be done or nothing can be.
+/// What a boot sector says that does not follow from the volume's size.
+#[derive(Debug, Clone, Copy)]
+pub struct BootIdentity {
+    /// Sectors before the volume on its disk.
+    pub hidden: u64,
+    /// Serial number of the volume, for where the old one is lost.
+    pub volume_id: u32,
+}
+
+/// What to write where the boot sector is damaged: FAT32's copy of it, or the one that
+/// [`super::format`] gave a volume of this size, where the allocation tables, every chain and every
+/// directory are sound when read by it. `None` where nothing is to be done or nothing can be.
 ///
 /// # Errors
 /// [`FatError::Read`] where the volume cannot be read.
@@ -345,6 +358,7 @@ pub fn restored_boot_sector(
     source: &(impl ReadAt + ?Sized),
     volume_bytes: u64,
     sector_size: u32,
+    identity: BootIdentity,
 ) -> Result<Option<SectorWrite>, FatError> {
     let mut sector = vec![0; sector_size.max(512) as usize];
     let is_good = |sector: &[u8]| {
@@ -354,14 +368,65 @@ pub fn restored_boot_sector(
     if is_good(&sector) {
         return Ok(None);
     }
+    let damaged = sector.clone();
+    let write = |bytes| Some(SectorWrite { offset: 0, bytes });
     let copy = u64::from(BACKUP_BOOT) * u64::from(sector_size);
-    if copy + sector.len() as u64 > volume_bytes {
-        return Ok(None);
+    if copy + sector.len() as u64 <= volume_bytes {
+        read(source, copy, &mut sector)?;
+        if is_good(&sector) && u16::from_le_bytes([sector[50], sector[51]]) == BACKUP_BOOT {
+            return Ok(write(sector));
+        }
     }
-    read(source, copy, &mut sector)?;
-    let fat32 = is_good(&sector) && u16::from_le_bytes([sector[50], sector[51]]) == BACKUP_BOOT;
-    Ok(fat32.then_some(SectorWrite {
-        offset: 0,
-        bytes: sector,
-    }))
+    Ok(derived(source, volume_bytes, &damaged, identity).and_then(write))
+}
+
+/// The boot sector that a volume of this size was given when it was made, where all of the volume
+/// makes sense by it.
+fn derived(
+    source: &(impl ReadAt + ?Sized),
+    volume_bytes: u64,
+    damaged: &[u8],
+    identity: BootIdentity,
+) -> Option<Vec<u8>> {
+    let sector_size = u32::try_from(damaged.len()).ok()?;
+    let geometry = Geometry::choose(volume_bytes, sector_size).ok()?;
+    // Tables begin with the medium's mark, which nothing else holds in both their places.
+    for table in 0..geometry.tables {
+        let mut mark = [0; 2];
+        let at = (geometry.reserved + table * geometry.table_sectors) * u64::from(sector_size);
+        read(source, at, &mut mark).ok()?;
+        if mark != [MEDIUM, 0xFF] {
+            return None;
+        }
+    }
+    let tail = geometry.kind.dirty_byte() + 1;
+    let volume_id = match damaged[tail..tail + 5] {
+        [0x29, a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
+        _ => identity.volume_id,
+    };
+    let encode = |label: &[u8; 11]| geometry.encode(volume_id, label, identity.hidden);
+    let first = encode(&[b' '; 11]);
+    let volume = Volume::open(&Patched { source, first }, volume_bytes).ok()?;
+    let label = volume.label()?;
+    volume.is_sound().then(|| encode(&label))
+}
+
+/// A volume with another first sector.
+struct Patched<'a, S: ?Sized> {
+    source: &'a S,
+    first: Vec<u8>,
+}
+
+impl<S: ReadAt + ?Sized> ReadAt for Patched<'_, S> {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.source.read_at(offset, buf)?;
+        let known = usize::try_from(offset)
+            .ok()
+            .and_then(|at| self.first.get(at..));
+        if let Some(known) = known {
+            let length = known.len().min(buf.len());
+            buf[..length].copy_from_slice(&known[..length]);
+        }
+        Ok(())
+    }
 }

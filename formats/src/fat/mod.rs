@@ -25,8 +25,7 @@ mod table;
 mod tests;
 mod volume;
 
-pub use boot::restored_boot_sector;
-pub use boot::{FatKind, Geometry};
+pub use boot::{BootIdentity, FatKind, Geometry, restored_boot_sector};
 pub use check::Problem;
 pub use edit::{Changes, Replaced, SectorWrite};
 pub use format::format;

@@ -1,7 +1,7 @@
 //! Reading a volume: table and directories into memory, file content on demand.
 
-use super::boot::Geometry;
-use super::directory::{Directory, MAX_BYTES};
+use super::boot::{Geometry, RECORD};
+use super::directory::{ATTRIBUTE_LABEL, Directory, MAX_BYTES};
 use super::edit::Pending;
 use super::name;
 use super::table::{Link, Table};
@@ -167,6 +167,12 @@ impl Volume {
     /// Where everything is.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
+    }
+
+    /// The name of the volume: the first record of the root directory, where that is one.
+    pub(super) fn label(&self) -> Option<[u8; 11]> {
+        let record = self.directories.get(&ROOT)?.bytes.get(..RECORD)?;
+        (record[11] == ATTRIBUTE_LABEL).then(|| record.first_chunk().copied())?
     }
 
     /// Bytes in free clusters.

@@ -92,6 +92,40 @@ impl Table {
         Self::from_parts(geometry, copy, &header, &array)
     }
 
+    /// Reads the primary table of a disk that was larger when it was written, as a copy onto a
+    /// smaller medium is. [`Table::backup_lba`] says where the backup was, behind the end, and
+    /// partitions may lie there too: see [`Table::cut_off`].
+    ///
+    /// # Errors
+    /// As [`Table::read`]; [`GptError::BadHeader`] where the disk is as large as it says.
+    pub fn read_of_larger(
+        disk: &(impl ReadAt + ?Sized),
+        geometry: Geometry,
+    ) -> Result<Self, GptError> {
+        let any = Geometry {
+            sectors: u64::MAX / u64::from(geometry.sector_size.max(1)),
+            ..geometry
+        };
+        let table = Self::read(disk, any, Copy::Primary)?;
+        // A table for this size has to fit, too.
+        Self::new(geometry, table.disk_guid)?;
+        if table.backup_lba < geometry.sectors {
+            return Err(GptError::BadHeader {
+                lba: 1,
+                what: "the disk is as large as it says".into(),
+            });
+        }
+        Ok(Self { geometry, ..table })
+    }
+
+    /// The first partition, by number, that reaches behind what a table at the end of the disk
+    /// leaves.
+    pub fn cut_off(&self) -> Option<(usize, &Entry)> {
+        let arrays = Header::array_sectors(self.geometry.sector_size);
+        let end = self.geometry.sectors.saturating_sub(arrays + 1);
+        self.numbered().find(|(_, entry)| entry.last_lba >= end)
+    }
+
     /// Puts a table together from a header and its array, checking each against the other.
     fn from_parts(
         geometry: Geometry,
