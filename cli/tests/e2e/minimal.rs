@@ -184,6 +184,28 @@ fn a_kernel_with_one_option_more_has_the_bytes_of_a_whole_build() {
     assert_eq!(added, whole);
 }
 
+/// busybox can make System V objects, so tiny's kernel has them; to serve a page it needs none. Neither
+/// does init, which gives services a namespace of them elsewhere.
+#[test]
+#[ignore = "builds a kernel, which takes minutes"]
+fn services_run_on_a_kernel_without_system_v_objects() {
+    let tiny = Example::copy("tiny");
+    let spec = String::from_utf8(tiny.read("tiny.nos")).unwrap();
+    let own = "kernel own like kernel.minimal {\n  options = {\n    CONFIG_IPC_NS = \"n\"\n    \
+               CONFIG_POSIX_MQUEUE = \"n\"\n    CONFIG_SYSVIPC = \"n\"\n  }\n}\n\n\
+               host tiny {\n  kernel = own";
+    let with_all = "host tiny {\n  kernel   = kernel.minimal";
+    tiny.write("tiny.nos", spec.replace(with_all, own));
+    let disk = tiny.image("tiny.img");
+    for option in ["CONFIG_SYSVIPC", "CONFIG_POSIX_MQUEUE", "CONFIG_IPC_NS"] {
+        let why = Nos::new(["why", &tiny.spec(), option]).run();
+        why.expect_code(1);
+    }
+    let machine = Machine::boot(&tiny, Some(&disk));
+    assert_eq!(machine.get("/").body, tiny.read("site/index.html"));
+    machine.stop();
+}
+
 #[test]
 #[ignore = "builds a kernel, which takes minutes"]
 fn a_kernel_build_that_is_killed_leaves_a_store_that_verifies() {
