@@ -14,7 +14,7 @@ pub struct Skipped {
 
 impl std::fmt::Display for Skipped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let labels = self.labels.join(", ");
+        let labels = self.labels.join("; ");
         write!(f, "\n  not run for want of {}: {labels}", self.because)
     }
 }

@@ -5,6 +5,7 @@ use nos_specs::lock::{Lock, LockError};
 use nos_specs::system::System;
 use std::collections::BTreeSet;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 /// Name of the lock file, beside the spec.
@@ -351,13 +352,17 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// [`ProjectError::Io`], [`ProjectError::TooLarge`], [`ProjectError::NotText`].
 pub fn read_text(path: &Path) -> Result<String, ProjectError> {
-    let file = std::fs::File::open(path);
-    let file = file.map_err(|error| ProjectError::Io {
+    let failed = |error| ProjectError::Io {
         action: "read",
         path: path.into(),
         error,
-    })?;
-    text_from(file, path)
+    };
+    // Nobody may ever write to a pipe that has a name. One of a shell, `<(…)`, has none.
+    let is_pipe = std::fs::metadata(path).is_ok_and(|m| m.file_type().is_fifo());
+    if is_pipe && std::fs::canonicalize(path).is_ok() {
+        return Err(failed(std::io::Error::other("it is a pipe, not a file")));
+    }
+    text_from(std::fs::File::open(path).map_err(failed)?, path)
 }
 
 /// As [`read_text`], from a stream that messages call `path`. A pipe or a device does not say how

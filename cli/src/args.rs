@@ -27,14 +27,8 @@ pub(crate) struct Cli {
 /// Options that every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Folder of the store
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "NOS_STORE",
-        hide_env_values = true
-    )]
+    /// Folder of the store [env: NOS_STORE]
+    #[arg(long, global = true, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
     /// Print results as JSON
     #[arg(long, global = true)]

@@ -45,8 +45,8 @@ impl Context {
         if let Some(authorities) = set("SSL_CERT_FILE") {
             nos_builder::debian::trust_only(authorities.into());
         }
-        let given = global.store.filter(|path| !path.as_os_str().is_empty());
-        let store = given.or_else(|| {
+        let store = global.store.or_else(|| set("NOS_STORE").map(PathBuf::from));
+        let store = store.or_else(|| {
             let data = set("XDG_DATA_HOME")
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())

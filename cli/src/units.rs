@@ -104,6 +104,14 @@ pub(crate) fn human_size(bytes: u64) -> String {
     format!("{value:.1} TiB")
 }
 
+/// A number of things: `1 image`, `2 images`.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        number => format!("{number} {thing}s"),
+    }
+}
+
 /// A span of time for people: its two largest units, down to whole seconds.
 pub(crate) fn human_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();

@@ -14,6 +14,20 @@ pub(crate) const LISTED: &[u8] = b"/dev/.clock\n";
 /// What it has where the start is to be written.
 const MARK: &[u8] = b"nos.clock.start:";
 
+/// Seconds that the machine has been running for when a command starts, as it sees it.
+const UPTIME_S: i64 = 3600;
+
+/// What makes the monotonic clocks begin at [`UPTIME_S`], to a second, as the kernel reads it
+/// (time_namespaces(7)).
+pub(crate) fn monotonic_offsets() -> String {
+    let offset = |clock| UPTIME_S - rustix::time::clock_gettime(clock).tv_sec;
+    format!(
+        "monotonic {} 0\nboottime {} 0\n",
+        offset(ClockId::Monotonic),
+        offset(ClockId::Boottime)
+    )
+}
+
 /// The library for a sandbox that starts now, for which the calendar shows `shown_s`, in seconds since
 /// 1970. `None` where the library has no place for that, which a test would have seen.
 pub(crate) fn library(shown_s: i64) -> Option<Vec<u8>> {

@@ -48,6 +48,7 @@ const DENIED: &[(&[libc::c_long], i32)] = &[
             libc::SYS_fsmount,
             libc::SYS_fspick,
             libc::SYS_mount_setattr,
+            SYS_OPEN_TREE_ATTR,
             libc::SYS_setns,
         ],
         libc::EPERM,
@@ -107,9 +108,27 @@ const DENIED: &[(&[libc::c_long], i32)] = &[
     ),
     // No tree of ours carries what a build writes there.
     (
-        &[libc::SYS_setxattr, libc::SYS_lsetxattr, libc::SYS_fsetxattr],
+        &[
+            libc::SYS_setxattr,
+            libc::SYS_lsetxattr,
+            libc::SYS_fsetxattr,
+            SYS_SETXATTRAT,
+        ],
         libc::EOPNOTSUPP,
     ),
+    // Memory that belongs to no process and lies in no folder: nobody could count it.
+    (
+        &[libc::SYS_memfd_create, libc::SYS_memfd_secret],
+        libc::ENOSYS,
+    ),
+];
+
+/// Calls that are refused where an argument has some value in its lower half, which is all that the
+/// kernel looks at.
+const DENIED_VALUES: &[(libc::c_long, u32, u32, i32)] = &[
+    // Typing for the person at the terminal, where there is one.
+    (libc::SYS_ioctl, 1, libc::TIOCSTI as u32, libc::EPERM),
+    (libc::SYS_ioctl, 1, TIOCLINUX, libc::EPERM),
 ];
 
 /// Calls that are refused where an argument has any of some bits.
@@ -127,6 +146,13 @@ const DENIED_BITS: &[(libc::c_long, u32, u32, i32)] = &[
 
 /// `fchmodat2` of Linux 6.6.
 const SYS_FCHMODAT2: libc::c_long = 452;
+/// `setxattrat` of Linux 6.13.
+const SYS_SETXATTRAT: libc::c_long = 463;
+/// `open_tree_attr` of Linux 6.15.
+const SYS_OPEN_TREE_ATTR: libc::c_long = 467;
+
+/// Of asm-generic/ioctls.h; what a console alone knows.
+const TIOCLINUX: u32 = 0x541c;
 
 /// Address families that a build may use; sockets of the others can reach out of the network
 /// namespace or into corners of the kernel.
@@ -162,6 +188,15 @@ pub(crate) fn program() -> Vec<sock_filter> {
             jump(0, 0, 1),
             allow(),
             answer(*error),
+        ]);
+    }
+    for (call, index, value, error) in DENIED_VALUES {
+        program.extend([
+            jump(number(*call), 0, 4),
+            load(argument(*index)),
+            jump(*value, 0, 1),
+            answer(*error),
+            load(NUMBER),
         ]);
     }
     let families = FAMILIES.len() as u8;

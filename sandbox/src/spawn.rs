@@ -346,6 +346,7 @@ fn plan(
         files: files.collect::<Result<_, _>>()?,
         links,
         clock,
+        clocks: text(&clock::monotonic_offsets())?,
         scratch_size,
         scratch_files,
         program: text(program)?,

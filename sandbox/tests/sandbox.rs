@@ -233,6 +233,24 @@ attempt('bpf', 'EPERM', lambda: libc.syscall(321, 0, 0, 0))
 attempt('io_uring', 'EPERM', lambda: libc.syscall(425, 1, 0))
 attempt('clone3', 'ENOSYS', lambda: libc.syscall(435, 0, 0))
 attempt('open_by_handle', 'EPERM', lambda: libc.syscall(304, 0, 0, 0))
+attempt('open_tree_attr', 'EPERM', lambda: libc.syscall(467, -100, 0, 0, 0, 0))
+attempt('setxattrat', 'EOPNOTSUPP', lambda: libc.syscall(463, -100, b'/tmp', 0, b'user.a', 0, 0))
+attempt('memfd_create', 'ENOSYS', lambda: libc.syscall(319, b'a', 0))
+attempt('memfd_secret', 'ENOSYS', lambda: libc.syscall(447, 0))
+attempt('userfaultfd', 'EPERM', lambda: libc.syscall(323, 0))
+attempt('perf', 'EPERM', lambda: libc.syscall(298, 0, 0, 0, 0, 0))
+attempt('setns', 'EPERM', lambda: libc.setns(0, 0))
+attempt('unshare', 'EPERM', lambda: libc.unshare(0x10000000))
+attempt('typing', 'EPERM', lambda: libc.ioctl(0, 0x5412, b'x'))
+attempt('typing, in a wider number', 'EPERM', lambda: libc.ioctl(0, ctypes.c_ulong(0x7700005412), b'x'))
+attempt('a console', 'EPERM', lambda: libc.ioctl(0, 0x541c, b'x'))
+attempt('another ioctl', 'ENOTTY', lambda: libc.ioctl(0, 0x5413, b'x' * 8))
+attempt('the parent\'s files', 'ENOENT EACCES EPERM', lambda: os.listdir('/proc/1/fd') and 0)
+attempt('the parent\'s memory', 'ENOENT EACCES EPERM', lambda: os.open('/proc/1/mem', 0))
+attempt('the machine\'s settings', 'ENOENT EACCES EPERM EROFS', lambda: os.open('/proc/sys/kernel/core_pattern', 1))
+attempt('the machine\'s devices', 'ENOENT', lambda: os.listdir('/sys') and 0)
+left = [fd for fd in os.listdir('/proc/self/fd') if int(fd) > 2 and os.path.exists('/proc/self/fd/' + fd)]
+if left: print('open descriptors', left)
 attempt('move_mount', 'EPERM', lambda: libc.syscall(429, -100, 0, -100, 0, 0))
 attempt('32-bit', 'ENOSYS', lambda: libc.syscall(0x40000000 + 39))
 attempt('fchmod', 'EPERM', lambda: os.chmod('/tmp', 0o4755) or 0)
@@ -426,6 +444,22 @@ fn the_clock_stands_for_programs_and_files() {
     assert_eq!(first, second);
     let (other, _) = run(&timed("date -u +%s", CLOCK_S + 12_345_678));
     assert_eq!(other, "2095104078\n");
+}
+
+#[test]
+fn monotonic_clocks_begin_where_those_of_others_do() {
+    let has_namespaces = Path::new("/proc/self/timens_offsets").exists();
+    let has_python = Path::new("/usr/bin/python3").exists();
+    if !possible() || !has_namespaces || !has_python {
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped: no time namespaces or no python"
+        );
+        return;
+    }
+    let ask = "import time; print([int(time.clock_gettime(c)) // 600 for c in (1, 4, 6, 7)])";
+    let said = said(&format!("python3 -c '{ask}'"));
+    assert_eq!(said, "[6, 6, 6, 6]\n");
 }
 
 #[test]

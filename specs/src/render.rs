@@ -1,6 +1,6 @@
 //! Messages for a person: the line, a caret, and the remedy.
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Fix, Severity};
 use crate::source::{FileId, Sources, Span};
 use annotate_snippets::{AnnotationKind, Element, Group, Level, Message, Patch, Renderer, Snippet};
 use std::ops::Range;
@@ -41,7 +41,8 @@ fn groups<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Group<'a>
     if !diagnostic.context.is_empty() {
         main = main.element(note(format!("in {}", diagnostic.context.join(" → "))));
     }
-    match &diagnostic.fix {
+    let short = |fix: &&Fix| !is_long_around(&sources.get(fix.span.file).text, fix.span);
+    match diagnostic.fix.as_ref().filter(short) {
         Some(fix) => {
             let help = Level::HELP.secondary_title(diagnostic.help.as_str());
             let source = sources.get(fix.span.file);
@@ -61,6 +62,25 @@ fn note(text: String) -> Message<'static> {
     Level::NOTE.message(text)
 }
 
+/// Bytes of a line beyond which it is not shown whole.
+const LONG_LINE: usize = 2000;
+
+/// Whether the line that `span` begins in is too long to be shown, as lines of patches are.
+fn is_long_around(text: &str, span: Span) -> bool {
+    let (before, behind) = text.split_at(fit(span, text).start);
+    let before = before.rsplit('\n').next().map_or(0, str::len);
+    let behind = behind.split('\n').next().map_or(0, str::len);
+    before + behind > LONG_LINE
+}
+
+/// Whether a label can be shown with that of the mistake: not if both are on one line, far apart.
+fn is_in_sight(text: &str, first: Span, other: Span) -> bool {
+    let (a, b) = (fit(first, text).start, fit(other, text).start);
+    let between = text.get(a.min(b)..a.max(b)).unwrap_or_default();
+    // What is behind the last line is shown at its end.
+    between.len() <= LONG_LINE || between.trim_end().contains('\n')
+}
+
 /// One snippet for each text that has a label, that of the mistake first.
 fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Element<'a>> {
     let mut files: Vec<FileId> = Vec::new();
@@ -77,7 +97,11 @@ fn snippets<'a>(diagnostic: &'a Diagnostic, sources: &'a Sources) -> Vec<Element
                 .labels
                 .iter()
                 .enumerate()
-                .filter(|(_, l)| l.span.file == file)
+                .filter(|(_, l)| {
+                    let first = diagnostic.span();
+                    let together = l.span.file == file && first.file == file;
+                    l.span.file == file && (!together || is_in_sight(&source.text, first, l.span))
+                })
                 .map(|(index, label)| {
                     let kind = if index == 0 {
                         AnnotationKind::Primary

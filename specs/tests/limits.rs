@@ -28,6 +28,25 @@ fn survives(text: &str) -> Vec<&'static str> {
     checked.diagnostics.iter().map(|d| d.code).collect()
 }
 
+#[test]
+fn a_long_line_is_shown_around_its_mistake() {
+    let list = "\"x\", ".repeat(40_000);
+    for text in [
+        format!("service a {{ run = [{list}\n"),
+        format!("service a {{ runn = [{list}] }}\n"),
+        format!("service a {{ run = [{list}] runn = [{list}] }}\n"),
+    ] {
+        let checked = check("a.nos", &text, &NoFiles);
+        assert!(checked.has_errors());
+        for color in [false, true] {
+            let shown = render(&checked.diagnostics, &checked.sources, color, 80);
+            let longest = shown.lines().map(str::len).max();
+            assert!(longest < Some(1000), "{longest:?}");
+            assert!(shown.contains("a.nos:1:") && shown.contains('^'), "{shown}");
+        }
+    }
+}
+
 /// Checks that `text` has a message with `code`.
 fn refused(text: &str, code: &str) {
     let codes = survives(text);

@@ -151,11 +151,8 @@ fn stand(
     let vary = builder.options.vary;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let usual = processors.min(builder.jobs.max(1));
-    let cores = match (vary, usual) {
-        (false, cores) => cores,
-        (true, 1) => 2,
-        (true, _) => 1,
-    };
+    let another = |cores| if cores == 1 { 2 } else { 1 };
+    let cores = if vary { another(usual) } else { usual };
     let mut env = recipe.env.clone();
     for (name, value) in [
         ("HOME", "/build".to_string()),
@@ -176,7 +173,7 @@ fn stand(
         root,
         inputs: seen,
         limits: recipe.limits,
-        cores: vary.then_some(cores),
+        cores: vary.then_some(another(processors)),
         clock_s: Some(match vary {
             false => CLOCK_S,
             true => OTHER_CLOCK_S,

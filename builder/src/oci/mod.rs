@@ -328,8 +328,7 @@ pub(crate) mod tests {
         nos_store::Digest::of(bytes).to_string()
     }
 
-    /// An archive of a layout, with an index for two processors.
-    fn layout(layers: &[Vec<u8>]) -> Vec<u8> {
+    fn manifest_of(layers: &[Vec<u8>]) -> String {
         let list: Vec<String> = layers
             .iter()
             .map(|layer| {
@@ -339,7 +338,12 @@ pub(crate) mod tests {
                 )
             })
             .collect();
-        let manifest = format!("{{\"layers\":[{}]}}", list.join(","));
+        format!("{{\"layers\":[{}]}}", list.join(","))
+    }
+
+    /// An archive of a layout, with an index for two processors.
+    fn layout(layers: &[Vec<u8>]) -> Vec<u8> {
+        let manifest = manifest_of(layers);
         let index = format!(
             "{{\"manifests\":[{{\"digest\":\"sha256:00\",\"platform\":{{\"os\":\"linux\",\
              \"architecture\":\"arm64\"}}}},{{\"digest\":\"sha256:{}\",\"platform\":{{\"os\":\"linux\",\
@@ -413,16 +417,7 @@ pub(crate) mod tests {
                 .to_string()
         };
         let layers = layers();
-        let list: Vec<String> = layers
-            .iter()
-            .map(|layer| {
-                format!(
-                    "{{\"mediaType\":\"x\",\"digest\":\"sha256:{}\"}}",
-                    hex(layer)
-                )
-            })
-            .collect();
-        let manifest = format!("{{\"layers\":[{}]}}", list.join(","));
+        let manifest = manifest_of(&layers);
         assert_eq!(known(&layout(&layers)), hex(manifest.as_bytes()));
         let saved = tar(&[("manifest.json", br#"[{"Config":"c","Layers":[]}]"#)]);
         assert_eq!(known(&saved), hex(&saved));

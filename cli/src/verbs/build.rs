@@ -4,7 +4,7 @@ use super::{Outcome, check, lock, prove};
 use crate::args::BuildArgs;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::units::human_duration;
+use crate::units::{counted, human_duration};
 pub(crate) use nos_builder::build::Built;
 use nos_builder::build::Session;
 use nos_builder::project::Project;
@@ -46,12 +46,9 @@ fn make_by(
         built.map_err(|error| check::explained(context, &project, error))?
     };
     if built.ran > 0 {
-        let (ran, took) = (built.ran, human_duration(begun.elapsed()));
-        let actions = if ran == 1 { "action" } else { "actions" };
-        let text = format!(
-            "{} after {took}, {ran} {actions} run",
-            project.system()?.host
-        );
+        let took = human_duration(begun.elapsed());
+        let ran = counted(built.ran, "action");
+        let text = format!("{} after {took}, {ran} run", project.system()?.host);
         context.shell.status("Finished", text);
     }
     Ok(Made {

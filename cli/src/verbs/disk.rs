@@ -8,7 +8,7 @@ use crate::args::{DiskArgs, GcArgs, GrowArgs, InstallArgs, PinArgs, SwitchArgs, 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::shell::Shell;
-use crate::units::{human_size, human_time, printable};
+use crate::units::{counted, human_size, human_time, printable};
 use nos_builder::BuiltSystem;
 use nos_disk::{
     DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
@@ -283,7 +283,7 @@ pub(crate) fn generation_table(shell: &Shell, generations: &[GenerationInfo]) ->
     let head = [
         "",
         "N",
-        "INSTALLED",
+        "INSTALLED (UTC)",
         "KERNEL",
         "NEW",
         "SIZE",
@@ -410,11 +410,11 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
             |finding: &Finding| printable(&format!("{finding}; {}", finding.remedy())) + "\n";
         let mut text: String = report.findings.iter().map(plain).collect();
         text.push_str(&format!(
-            "{}: {} generations, {} kernel images, {} images, {} checked: {}\n",
+            "{}: {}, {}, {}, {} checked: {}\n",
             path.display(),
-            report.generations,
-            report.kernels,
-            report.images,
+            counted(report.generations, "generation"),
+            counted(report.kernels, "kernel image"),
+            counted(report.images, "image"),
             human_size(report.bytes),
             if verified.good { "all good" } else { "DAMAGED" },
         ));

@@ -32,7 +32,16 @@ pub(crate) fn run(context: &Context, args: &DiskArgs) -> Outcome {
         records,
     };
     context.shell.result(&log, |log| {
-        let head = ["N", "WHEN", "WHAT", "FROM", "TO", "WHO", "NOS", "NOTE"];
+        let head = [
+            "N",
+            "WHEN (UTC)",
+            "WHAT",
+            "FROM",
+            "TO",
+            "WHO",
+            "NOS",
+            "NOTE",
+        ];
         let mut rows = vec![head.map(String::from)];
         let number =
             |generation: Option<u32>| generation.map_or_else(|| "-".into(), |n| n.to_string());

@@ -50,6 +50,10 @@ pub(crate) fn shared_store() -> &'static Path {
 /// are made by other programs than `nos`.
 fn forget_other_programs(store: &Path) {
     let opened = Store::open(store).unwrap();
+    // Test programs run side by side where somebody starts them so: one forgets, the others wait, and
+    // none removes what another has just made. Free again when this program ends, if not before.
+    let turn = std::fs::File::create(store.with_extension("turn")).unwrap();
+    rustix::fs::flock(&turn, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let is_kernel = |name: String| {
         let result = opened.result(&name.parse().ok()?).ok()??;
         let tree = opened.read_tree(&result.tree("tree")?).ok()?;

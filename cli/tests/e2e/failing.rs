@@ -100,7 +100,7 @@ fn a_failure_stops_what_needs_it_and_all_failures_are_named_at_the_end() {
         "build three: it ended with status 7",
         "three goes wrong",
         "\n  not run for want of build one: build two",
-        "\n  not run for want of build three: compose page, image page, system many",
+        "\n  not run for want of build three: compose page; image page; system many",
     ] {
         assert!(error.contains(part), "{part:?} is not in {error}");
     }
@@ -148,6 +148,58 @@ fn every_build_takes_place_in_the_same_second() {
     // What would be another one in another year is told.
     let said = build(&scripts, &["--check"]).run().expect_code(1);
     expect(&said, &["build three: /three differs from byte 0 "]);
+}
+
+/// A static program of x86-64 that asks the kernel itself, past any library, and writes down what the
+/// wall clock says: `clock_gettime(CLOCK_REALTIME)`, `write(1)`, `exit(0)`.
+fn static_clock() -> Vec<u8> {
+    const BASE: u64 = 0x40_0000;
+    const HEAD: u64 = 64 + 56;
+    let code = [
+        &[0xb8, 228, 0, 0, 0][..],       // mov eax, 228
+        &[0x31, 0xff],                   // xor edi, edi
+        &[0x48, 0x8d, 0x74, 0x24, 0xc0], // lea rsi, [rsp - 64]
+        &[0x0f, 0x05],                   // syscall
+        &[0xb8, 1, 0, 0, 0],             // mov eax, 1
+        &[0xbf, 1, 0, 0, 0],             // mov edi, 1
+        &[0xba, 16, 0, 0, 0],            // mov edx, 16
+        &[0x0f, 0x05],                   // syscall
+        &[0xb8, 60, 0, 0, 0],            // mov eax, 60
+        &[0x31, 0xff],                   // xor edi, edi
+        &[0x0f, 0x05],                   // syscall
+    ]
+    .concat();
+    let mut elf = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for word in [BASE + HEAD, 64, 0] {
+        elf.extend(word.to_le_bytes());
+    }
+    for half in [0u16, 0, 64, 56, 1, 64, 0, 0] {
+        elf.extend(half.to_le_bytes());
+    }
+    let size = HEAD + code.len() as u64;
+    // PT_LOAD, to be read and executed.
+    elf.extend([1, 0, 0, 0, 5, 0, 0, 0]);
+    for word in [0, BASE, BASE, size, size, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend(code);
+    elf
+}
+
+#[test]
+fn a_static_program_that_writes_down_the_time_is_found() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(scripts) = scripts() else { return };
+    scripts.write("source/clock", static_clock());
+    let program = scripts.path().join("source/clock");
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    change(&scripts, "cp hello $out/one", "./clock >$out/one");
+    let said = build(&scripts, &["--check"]).run().expect_code(1);
+    expect(
+        &said,
+        &["building again gave other bytes: build one: /one differs from byte "],
+    );
 }
 
 #[test]

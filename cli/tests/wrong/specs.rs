@@ -194,6 +194,14 @@ fn specs_that_cannot_be_read_are_refused() {
 }
 
 #[test]
+fn a_pipe_without_a_writer_is_no_spec() {
+    let place = hello();
+    let pipe = place.path().join("pipe.nos");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+    run(place.path(), &["check", "pipe.nos"]).expect(1, &["pipe.nos", "it is a pipe, not a file"]);
+}
+
+#[test]
 fn hosts_that_are_not_there_are_refused_by_every_verb() {
     let place = hello();
     for verb in ["check", "lock", "update", "plan", "build", "run"] {

@@ -46,7 +46,10 @@ fn places_that_are_no_store_are_refused() {
             said.expect(1, &[message, store]);
         }
     }
-    let said = nos(at).env_remove("HOME").arg("build").output().unwrap();
+    // A variable without a value says nothing.
+    let mut command = nos(at);
+    command.env_remove("HOME").env("NOS_STORE", "");
+    let said = command.arg("build").output().unwrap();
     Said::from(said).expect(
         2,
         &["neither NOS_STORE, XDG_DATA_HOME nor HOME is set; set one, or use --store DIR"],

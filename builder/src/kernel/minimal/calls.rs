@@ -44,10 +44,8 @@ const fn guarded(
     numbers: &'static [&'static [u16]],
 ) -> Row {
     Row {
-        options,
-        functions,
-        numbers,
         capability: Some(capability),
+        ..row(options, functions, numbers)
     }
 }
 
