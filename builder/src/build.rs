@@ -2,6 +2,7 @@
 //! the result alive.
 
 use crate::bom::{self, Inventory, Material};
+pub use crate::cargo::Unpinned;
 use crate::changes::{self, Change, Profile};
 pub use crate::compose::Composition;
 use crate::compose::{composition, output_tree};

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lock {
-    /// Format version, [`LOCK_VERSION`].
+    /// Format version: [`LOCK_VERSION`], whichever the text had.
     pub version: u32,
     /// The signed indexes that the pins were taken from, by suite name
     /// (`trixie`, `trixie-updates`, `trixie-security`).
@@ -93,8 +93,17 @@ pub struct LockedCommit {
     pub tree: String,
 }
 
-/// Version of the lock format this program writes.
-pub const LOCK_VERSION: u32 = 1;
+/// Newest version of the lock format. A text has the least that can say what it says
+/// ([`Lock::to_text`]), so that it asks for no newer program than it needs.
+///
+/// | Version | Brought |
+/// |---|---|
+/// | 1 | suites, groups, packages |
+/// | 2 | sources, commits |
+pub const LOCK_VERSION: u32 = 2;
+
+/// The version that brought sources and commits.
+const WITH_SOURCES: u32 = 2;
 
 /// One signed index.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -177,7 +186,7 @@ impl Lock {
     /// [`LockError`] with the place, for anything that [`Lock::to_text`] would not have written.
     /// A newer version is told from a mistake.
     pub fn parse(text: &str) -> Result<Self, LockError> {
-        let lock: Self = match toml::from_str(text) {
+        let mut lock: Self = match toml::from_str(text) {
             Ok(lock) => lock,
             Err(error) => {
                 // A newer lock may have names that this program does not know.
@@ -198,8 +207,19 @@ impl Lock {
                 found: lock.version,
             });
         }
+        if lock.version == 0 {
+            return invalid("version", "there is no version 0");
+        }
+        // Also where a text of version 1 has what came with 2: the first programs wrote that.
+        lock.version = LOCK_VERSION;
         lock.validate()?;
         Ok(lock)
+    }
+
+    /// The least version that can say what this lock says.
+    fn least_version(&self) -> u32 {
+        let has_sources = !self.sources.is_empty() || !self.commits.is_empty();
+        if has_sources { WITH_SOURCES } else { 1 }
     }
 
     /// Whether the lock is one that `nos lock` could have written.
@@ -259,7 +279,7 @@ impl Lock {
     /// The canonical text: what [`Lock::parse`] reads, with a line that says who wrote it.
     pub fn to_text(&self) -> String {
         let mut out = String::from("# Made by nos lock; do not edit.\n");
-        let _ = writeln!(out, "version = {}", self.version);
+        let _ = writeln!(out, "version = {}", self.least_version());
         for (name, suite) in &self.suites {
             let _ = writeln!(out, "\n[suites.{}]", key(name));
             let _ = writeln!(out, "date = {}", quoted(&suite.date));

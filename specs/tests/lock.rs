@@ -72,7 +72,7 @@ fn the_text_is_canonical_and_reads_back() {
     assert_eq!(Lock::parse(&text).unwrap(), lock());
     expect![[r#"
         # Made by nos lock; do not edit.
-        version = 1
+        version = 2
 
         [suites.trixie]
         date = "2026-01-31T12:00:00Z"
@@ -114,6 +114,21 @@ fn the_text_is_canonical_and_reads_back() {
     .assert_eq(&text[text.find("[sources").unwrap()..]);
 }
 
+#[test]
+fn a_text_asks_for_no_newer_program_than_it_needs() {
+    let mut plain = lock();
+    plain.sources.clear();
+    plain.commits.clear();
+    let text = plain.to_text();
+    assert!(text.contains("\nversion = 1\n"), "{text}");
+    assert_eq!(Lock::parse(&text).unwrap(), plain);
+    // What an older program wrote, and one between the two.
+    let newer = text.replace("version = 1\n", "version = 2\n");
+    assert_eq!(Lock::parse(&newer).unwrap(), plain);
+    let mixed = lock().to_text().replace("version = 2\n", "version = 1\n");
+    assert_eq!(Lock::parse(&mixed).unwrap(), lock());
+}
+
 /// The message for the lock's text with `from` replaced by `to`.
 fn wrong(from: &str, to: &str, message: Expect) {
     let text = lock().to_text();
@@ -131,17 +146,17 @@ fn wrong(from: &str, to: &str, message: Expect) {
 #[test]
 fn a_lock_that_nos_lock_never_writes_is_refused_with_its_place() {
     wrong(
-        "version = 1\n",
+        "version = 2\n",
         "version = 7\nsurprise = 1\n",
-        expect!["it has version 7, this program reads up to 1; use a newer nos"],
+        expect!["it has version 7, this program reads up to 2; use a newer nos"],
     );
     wrong(
-        "version = 1\n",
+        "version = 2\n",
         "version = 0\n",
         expect!["version: there is no version 0"],
     );
     wrong(
-        "version = 1\n",
+        "version = 2\n",
         "<<<<<<< HEAD\n",
         expect!["line 2, column 9: key with no value, expected `=`"],
     );

@@ -179,7 +179,13 @@ impl Inventory {
     }
 
     fn add_crate(&mut self, product: Product, pinned: PinnedCrate) {
-        let name = format!("crate {} {}", pinned.name, pinned.version);
+        let mut name = format!("crate {} {}", pinned.name, pinned.version);
+        // Another crate than the usual registry's of that name.
+        if let Some((url, commit)) = &pinned.commit {
+            name = format!("{name} of {url}@{commit}");
+        } else if let Some(registry) = &pinned.registry {
+            name = format!("{name} of {registry}");
+        }
         // A licence that one of its users' sources told is not forgotten for another that does not.
         let known = match self.components.get(&name) {
             Some(Component::Crate(known)) => known.licence.clone(),

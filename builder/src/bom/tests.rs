@@ -260,3 +260,45 @@ fn container_images_and_sources_are_named_by_their_digests() {
         assert!(source.to_string().contains(purl));
     }
 }
+
+#[test]
+fn crates_of_one_name_and_version_stay_apart() {
+    let checked = check("hello.nos", SPEC, &NoFiles);
+    let lock = Lock::parse(LOCK).unwrap();
+    let plan = plan(&checked.systems[0], &lock).unwrap();
+    let brings = plan.iter().find(|(_, a)| a.label == "file page.conf");
+    let usual = PinnedCrate {
+        name: "words".into(),
+        version: "0.3.0".into(),
+        registry: None,
+        sha256: Some("ab".repeat(32)),
+        commit: None,
+        licence: None,
+    };
+    let patched = PinnedCrate {
+        sha256: None,
+        commit: Some(("https://code.example/words".into(), "cd".repeat(20))),
+        ..usual.clone()
+    };
+    let elsewhere = PinnedCrate {
+        registry: Some("registry+https://crates.example/index".into()),
+        ..usual.clone()
+    };
+    let all = vec![usual, patched, elsewhere];
+    let read = Read {
+        crates: BTreeMap::from([(brings.unwrap().0, all)]),
+        ..Read::default()
+    };
+    let inventory = Inventory::of("hello", &plan, &lock, &read).unwrap();
+    let inputs = inventory.products[&Product::Image("page".into())].iter();
+    let crates: Vec<_> = inputs.filter(|name| name.starts_with("crate ")).collect();
+    let commit = "cd".repeat(20);
+    assert_eq!(
+        crates,
+        [
+            "crate words 0.3.0",
+            &format!("crate words 0.3.0 of https://code.example/words@{commit}"),
+            "crate words 0.3.0 of registry+https://crates.example/index",
+        ]
+    );
+}

@@ -2,13 +2,19 @@
 
 use super::repository::Repository;
 use super::{registry, workspace};
+use crate::build::Session;
 use crate::compose::output_object;
 use crate::error::BuildError;
 use crate::plan::Plan;
+use crate::project::read_text;
 use crate::realise::{Builder, realise, survey};
-use nos_specs::system::Git;
+use nos_specs::lock::Lock;
+use nos_specs::system::{BuildSource, Git, System, Using};
 use nos_store::{ActionResult, Digest, Output};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Its name, at the top of a source.
+const LOCK_NAME: &str = "Cargo.lock";
 
 /// One crate that must be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +172,45 @@ impl LockFile {
         found.members.sort();
         found.members.dedup();
         Ok(found)
+    }
+}
+
+/// A commit that `nos.lock` has yet to pin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unpinned {
+    /// Name of the commit.
+    pub commit: String,
+    /// Its repository.
+    pub url: String,
+    /// The lock file of a Rust package that takes crates from it, relative to the spec's folder.
+    pub named_by: String,
+}
+
+impl Session<'_> {
+    /// A commit that `lock` does not pin and that the lock file of a Rust package beside the spec
+    /// names: that file may have changed since `lock` was written. What cannot be read is for the
+    /// build to complain of.
+    pub fn unpinned_commit(&self, systems: &[System], lock: &Lock) -> Option<Unpinned> {
+        let builds = systems.iter().flat_map(|system| system.builds.values());
+        let folders = builds.filter_map(|build| match (&build.using, &build.source) {
+            (Using::Cargo(_), Some(BuildSource::Folder { path })) => Some(path),
+            _ => None,
+        });
+        let folders: BTreeSet<&String> = folders.collect();
+        folders.into_iter().find_map(|folder| {
+            let named_by = format!("{folder}/{LOCK_NAME}");
+            let text = read_text(&self.folder.join(&named_by)).ok()?;
+            // Most name none, and need not be read further.
+            let names_any = text.contains("\"git+");
+            let file = names_any.then(|| LockFile::parse(&text).ok()).flatten()?;
+            let mut repositories = file.repositories().into_keys();
+            let new = repositories.find(|r| !lock.commits.contains_key(&r.git().pin_name()))?;
+            Some(Unpinned {
+                commit: new.commit.clone(),
+                url: new.url.clone(),
+                named_by,
+            })
+        })
     }
 }
 

@@ -18,6 +18,7 @@ mod registry;
 mod repository;
 mod workspace;
 
+pub use lockfile::Unpinned;
 pub(crate) use lockfile::{Crate, LockFile, Pin, commits_of, lock_file};
 pub use parts::Part;
 pub(crate) use parts::part;

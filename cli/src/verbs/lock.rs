@@ -140,20 +140,23 @@ pub(crate) fn ensure(
 ) -> Result<Lock, Failure> {
     let old = project.lock()?;
     let systems = &project.checked.systems;
-    if let Some(lock) = &old
-        && plan::lock_is_current(systems, lock).map_err(Failure::failed)?
-    {
-        return Ok(old.unwrap_or_default());
-    }
+    let wrong = match &old {
+        None => "is missing".to_owned(),
+        Some(lock) if !plan::lock_is_current(systems, lock).map_err(Failure::failed)? => {
+            "does not fit the spec".to_owned()
+        }
+        Some(lock) => match session(context, store, project).unpinned_commit(systems, lock) {
+            None => return Ok(old.unwrap_or_default()),
+            Some(new) => format!(
+                "does not pin commit {} of {}, which {} names",
+                new.commit, new.url, new.named_by
+            ),
+        },
+    };
     if locked {
         return Err(Failure::failed(format_args!(
-            "{} {}; run `nos lock` and commit the result",
+            "{} {wrong}; run `nos lock` and commit the result",
             project.lock_path().display(),
-            if old.is_some() {
-                "does not fit the spec"
-            } else {
-                "is missing"
-            },
         )));
     }
     let (new, changes) = resolve(context, store, project, old.as_ref(), &Mode::Keep)?;

@@ -11,7 +11,7 @@ use std::process::Command;
 const JUDGE: &str = include_str!("judge.py");
 
 /// Lets another program judge a document.
-fn judged(kind: &str, document: &str) {
+pub(crate) fn judged(kind: &str, document: &str) {
     let Some(python) = std::env::var_os("NOS_TEST_BOM") else {
         say!("SKIPPED: judging bills of materials, as NOS_TEST_BOM names no Python for it");
         return;

@@ -1,6 +1,7 @@
 //! Sources from servers of others, through the program: locked, built, and built again without them.
 //! The servers speak HTTPS with a certificate of an authority that only `SSL_CERT_FILE` names.
 
+use crate::bom::judged;
 use crate::common::program::{Nos, at};
 use crate::common::{Example, can_make_sandboxes, say, store_with_packages};
 use crate::loopback::git::{asked, backend, has_git};
@@ -215,63 +216,91 @@ fn commit(folder: &Path) -> String {
     asked(folder, &["rev-parse", "HEAD"])
 }
 
+/// A service whose crates come from a registry and from another repository, and the server of both.
+struct Repositories {
+    server: Server,
+    /// Commits.
+    library: String,
+    app: String,
+    place: TempDir,
+}
+
+impl Repositories {
+    fn new(greeter: &Example) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let (library, app) = (place.path().join("library"), place.path().join("app"));
+        write(&library, &LIBRARY);
+        std::os::unix::fs::symlink("../../README.md", library.join("crates/greeting/README.md"))
+            .unwrap();
+        let library = commit(&library);
+        let root = place.path().to_owned();
+        let server = Server::start_tls(move |request| backend(&root, request, true));
+
+        let url = server.url("/library/.git");
+        let locked = String::from_utf8(greeter.read("greeter/Cargo.lock")).unwrap();
+        let httparse = &locked[locked.find("[[package]]\nname = \"httparse\"").unwrap()..];
+        let from = format!("git+{url}?rev={library}#{library}");
+        let packages = format!(
+            "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = \
+             [\n \"greeting\",\n]\n\n[[package]]\nname = \"greeting\"\nversion = \
+             \"0.3.0\"\nsource = {from:?}\ndependencies = [\n \"httparse\",\n \
+             \"words\",\n]\n\n{}\n\n[[package]]\nname = \"words\"\nversion = \
+             \"0.3.0\"\nsource = {from:?}\n",
+            httparse.trim_end()
+        );
+        let tag = std::process::id();
+        let manifest = format!(
+            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
+             [dependencies]\ngreeting = {{ git = {url:?}, rev = {library:?} }}\n"
+        );
+        // A store that an earlier run filled does not know this line.
+        let main =
+            format!("fn main() {{\n    println!(\"{tag} {{}}\", greeting::greeting());\n}}\n");
+        write(
+            &app,
+            &[
+                ("Cargo.lock", &packages),
+                ("Cargo.toml", &manifest),
+                ("src/main.rs", &main),
+            ],
+        );
+        let app = commit(&app);
+        Self {
+            server,
+            library,
+            app,
+            place,
+        }
+    }
+
+    /// The build of the service.
+    fn build(&self) -> String {
+        format!(
+            "build app {{\n  source = git({:?}, commit = {:?})\n  using = cargo(static = true)\n}}\n",
+            self.server.url("/app/.git"),
+            self.app
+        )
+    }
+}
+
 #[test]
 fn commits_with_crates_of_other_commits_are_built_and_built_again_without_their_servers() {
     if !can_make_sandboxes() || !has_git() {
         say!("SKIPPED: making a Rust service of two repositories, without git or sandboxes");
         return;
     }
-    let place = tempfile::tempdir().unwrap();
-    let (library, app) = (place.path().join("library"), place.path().join("app"));
-    write(&library, &LIBRARY);
-    std::os::unix::fs::symlink("../../README.md", library.join("crates/greeting/README.md"))
-        .unwrap();
-    let library = commit(&library);
-    let root = place.path().to_owned();
-    let server = Server::start_tls(move |request| backend(&root, request, true));
-
-    let url = server.url("/library/.git");
     let greeter = Example::copy("greeter");
-    let locked = String::from_utf8(greeter.read("greeter/Cargo.lock")).unwrap();
-    let httparse = &locked[locked.find("[[package]]\nname = \"httparse\"").unwrap()..];
-    let from = format!("git+{url}?rev={library}#{library}");
-    let packages = format!(
-        "version = 4\n\n[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = \
-         [\n \"greeting\",\n]\n\n[[package]]\nname = \"greeting\"\nversion = \"0.3.0\"\nsource = \
-         {from:?}\ndependencies = [\n \"httparse\",\n \"words\",\n]\n\n{}\n\n[[package]]\nname = \
-         \"words\"\nversion = \"0.3.0\"\nsource = {from:?}\n",
-        httparse.trim_end()
-    );
-    let tag = std::process::id();
-    write(
-        &app,
-        &[
-            ("Cargo.lock", &packages),
-            (
-                "Cargo.toml",
-                &format!(
-                    "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-                     [dependencies]\ngreeting = {{ git = {url:?}, rev = {library:?} }}\n"
-                ),
-            ),
-            (
-                "src/main.rs",
-                // A store that an earlier run filled does not know this line.
-                &format!("fn main() {{\n    println!(\"{tag} {{}}\", greeting::greeting());\n}}\n"),
-            ),
-        ],
-    );
-    let own = commit(&app);
+    let repositories = Repositories::new(&greeter);
     let spec = format!(
-        "use std.kernel\n\nbuild app {{\n  source = git({:?}, commit = {own:?})\n  using = \
-         cargo(static = true)\n}}\n\nservice web {{\n  builds = [app]\n  run = \
+        "use std.kernel\n\n{}\nservice web {{\n  builds = [app]\n  run = \
          [\"/usr/bin/app\"]\n}}\n\nhost edge {{\n  kernel = kernel.stock\n  services = [web]\n}}\n",
-        server.url("/app/.git")
+        repositories.build()
     );
     let mut pinned = greeter.lock();
     let tools = pinned.groups.remove("build greeter").unwrap();
     pinned.groups.insert("build app".into(), tools);
     let project = Project::new(&[("app.nos", &spec)], &pinned);
+    let (own, library) = (&repositories.app, &repositories.library);
 
     let refused = project.stranger("lock", &[]).run().expect_code(1);
     for said in ["is not trusted", "UnknownIssuer", "SSL_CERT_FILE"] {
@@ -280,10 +309,10 @@ fn commits_with_crates_of_other_commits_are_built_and_built_again_without_their_
     project.nos("lock", &[]).succeeds();
     let commits = project.lock().commits;
     assert_eq!(commits.len(), 2, "{commits:?}");
-    assert!(commits.contains_key(&own) && commits.contains_key(&library));
+    assert!(commits.contains_key(own) && commits.contains_key(library));
 
     // What was pinned is there: nobody is asked from here on.
-    drop(server);
+    drop(repositories.server);
     project.nos("build", &["--locked", "--offline"]).succeeds();
     let bill = project.nos("sbom", &["--offline"]).succeeds().stdout;
     assert!(
@@ -293,7 +322,7 @@ fn commits_with_crates_of_other_commits_are_built_and_built_again_without_their_
 
     // A commit that the lock does not know.
     let mut less = project.lock();
-    less.commits.remove(&library);
+    less.commits.remove(library);
     std::fs::write(project.0.path().join("nos.lock"), less.to_text()).unwrap();
     let said = project
         .nos("build", &["--locked", "--offline"])
@@ -301,7 +330,162 @@ fn commits_with_crates_of_other_commits_are_built_and_built_again_without_their_
         .expect_code(1)
         .stderr;
     assert!(
-        said.contains(&library) && said.contains("run `nos lock`"),
+        said.contains(library) && said.contains("run `nos lock`"),
         "{said}"
     );
+}
+
+#[test]
+fn a_changed_lock_file_of_a_package_beside_the_spec_is_pinned_as_the_spec_is() {
+    if !has_git() {
+        say!("SKIPPED: pinning what a changed Cargo.lock names, without git");
+        return;
+    }
+    let greeter = Example::copy("greeter");
+    let repositories = Repositories::new(&greeter);
+    let spec = "use std.kernel\n\nbuild app {\n  source = folder(\"app\")\n  using = cargo(static = \
+                true)\n}\n\nservice web {\n  builds = [app]\n  run = \
+                [\"/usr/bin/app\"]\n}\n\nhost edge {\n  kernel = kernel.stock\n  services = \
+                [web]\n}\n";
+    let mut pinned = greeter.lock();
+    let tools = pinned.groups.remove("build greeter").unwrap();
+    pinned.groups.insert("build app".into(), tools);
+    let project = Project::new(&[("app.nos", spec)], &pinned);
+    let app = repositories.place.path().join("app");
+    for file in ["Cargo.lock", "Cargo.toml", "src/main.rs"] {
+        let text = std::fs::read_to_string(app.join(file)).unwrap();
+        write(project.0.path(), &[(&format!("app/{file}"), &text)]);
+    }
+
+    // The lock knows nothing of the commit that the file names.
+    let refused = project.nos("plan", &["--locked"]).run().expect_code(1);
+    let (library, url) = (
+        &repositories.library,
+        repositories.server.url("/library/.git"),
+    );
+    let said = format!(
+        "nos.lock does not pin commit {library} of {url}, which app/Cargo.lock names; run `nos lock` \
+         and commit the result"
+    );
+    assert!(refused.stderr.contains(&said), "{}", refused.stderr);
+    assert!(project.lock().commits.is_empty());
+    project.nos("plan", &[]).succeeds();
+    assert!(project.lock().commits.contains_key(library));
+    project.nos("plan", &["--locked", "--offline"]).succeeds();
+}
+
+/// A spec with a source of each kind that there is, and nothing built of it.
+#[test]
+fn bills_of_materials_name_every_kind_of_source_and_are_valid() {
+    if !has_git() {
+        say!("SKIPPED: bills of materials of every kind of source, without git");
+        return;
+    }
+    let greeter = Example::copy("greeter");
+    let repositories = Repositories::new(&greeter);
+    let (held, far) = image("far");
+    let far_away = registry(held);
+    let (held, near) = image("near");
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(4);
+    archive
+        .append_data(&mut header, "tool/Makefile", &b"all:"[..])
+        .unwrap();
+    let archive = archive.into_inner().unwrap();
+    let fetched = Digest::of(&archive).to_string();
+    let shop = Server::start_tls(move |request| Reply::part(request, &archive));
+    let (pull, fetch) = (far_away.url("/team/app"), shop.url("/tool-1.0.tar"));
+
+    let spec = format!(
+        r#"use std.kernel
+
+{app}
+build dnsmasq {{
+  source = debian("dnsmasq")
+  using  = make()
+}}
+build tool {{
+  source = fetch({fetch:?}, sha256 = {fetched:?})
+  using  = make()
+}}
+service web {{
+  from   = pull({pull:?}, sha256 = {far:?})
+  builds = [app]
+  run    = ["/usr/bin/app"]
+}}
+service names {{
+  packages = ["libc6"]
+  from     = oci("near")
+  builds   = [dnsmasq, tool]
+  files    = {{ "/etc/names.conf" = text("") }}
+  run      = ["/usr/sbin/dnsmasq"]
+}}
+host edge {{
+  kernel   = kernel.stock
+  services = [web, names]
+}}
+"#,
+        app = repositories.build()
+    );
+    // What pins packages of two examples that were locked on two days: nothing is made of them.
+    let mut pinned = Example::copy("names").lock();
+    let mut more = greeter.lock();
+    let make = pinned.groups["build dnsmasq"].clone();
+    let cargo = more.groups.remove("build greeter").unwrap();
+    more.packages.append(&mut pinned.packages);
+    pinned.packages = more.packages;
+    pinned.groups.insert("build tool".into(), make);
+    pinned.groups.insert("build app".into(), cargo);
+    let project = Project::new(&[("all.nos", &spec)], &pinned);
+    let manifest = held.keys().filter(|name| name.starts_with("manifests/"));
+    let manifest = manifest.filter_map(|name| name.strip_prefix("manifests/sha256:"));
+    let manifest = manifest
+        .filter(|digest| *digest != near)
+        .next()
+        .unwrap()
+        .to_owned();
+    for (name, bytes) in held {
+        let index = name == format!("manifests/sha256:{near}");
+        let digest = name.rsplit_once(':').unwrap().1;
+        let name = match index {
+            true => "near/index.json".to_owned(),
+            false => format!("near/blobs/sha256/{digest}"),
+        };
+        write(
+            project.0.path(),
+            &[(&name, std::str::from_utf8(&bytes).unwrap())],
+        );
+    }
+    project.nos("lock", &[]).succeeds();
+
+    // From the lock alone: no server need be there any more.
+    let library = &repositories.library;
+    let of_library = repositories.server.url("/library/.git");
+    drop((repositories.server, far_away, shop));
+    for form in ["spdx", "cyclonedx"] {
+        let bill = project.nos("sbom", &["--offline", "--format", form]);
+        let bill = bill.succeeds().stdout;
+        for part in [
+            "pkg:deb/debian/dnsmasq@",
+            ".orig.tar.gz",
+            "pkg:deb/debian/rustc@",
+            "pkg:cargo/httparse@",
+            "pkg:cargo/greeting@0.3.0?vcs_url=git%2Bhttps",
+            &of_library,
+            library,
+            &repositories.app,
+            &format!("pkg:oci/app@sha256%3A{far}"),
+            &fetch,
+            &fetched,
+            "image near",
+            &manifest,
+            "text /etc/names.conf",
+        ] {
+            assert!(bill.contains(part), "{form}: no {part} in {bill}");
+        }
+        // spdx-tools takes an address for one only where its host has a name.
+        judged(form, &bill.replace("127.0.0.1", "servers.example.org"));
+    }
 }
