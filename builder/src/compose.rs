@@ -1,6 +1,9 @@
 //! The root of one image: packages merged, declared files laid over them, unreachable files
 //! left out, and the few files that every root needs.
 
+mod php;
+
+use crate::debian;
 use crate::error::BuildError;
 use crate::events::Event;
 use crate::realise::Builder;
@@ -154,7 +157,12 @@ pub(crate) fn composition(
     for (name, input) in parts.packages.iter().zip(packages) {
         trees.push((name.clone(), store.read_tree(&output_tree(input, "tree")?)?));
     }
-    let mut merged = crate::debian::merge(trees)?;
+    let mut merged = debian::merge(trees)?;
+    debian::link_alternatives(
+        &mut merged,
+        parts.packages.iter().zip(packages.iter().copied()),
+    )?;
+    let extensions = php::enable(store, &mut merged)?;
     let mut root = Root {
         tree: merged.tree,
         declared: BTreeSet::new(),
@@ -188,6 +196,7 @@ pub(crate) fn composition(
     }
     root.certificates(store)?;
     let dropped = root.drop(parts)?;
+    php::disable(&mut root.tree, &extensions);
     let reach = match parts.trim {
         true => Some(root.trim(store, parts, &merged.owners, &dropped)?),
         false => None,

@@ -1,9 +1,13 @@
 //! Links that a package's maintainer script would make with update-alternatives(1).
 //!
-//! They are told, never made: no script runs, and which of several alternatives a machine has is
-//! for its spec to say.
+//! No script runs: the links that a script's text names are told of each package, and
+//! [`link_alternatives`] makes those that an installation of several would have.
 
+use super::error::DebianError;
+use super::merge::{self, Merged};
+use nos_formats::tree::{Kind, Metadata, Node, TreeError, TreePath};
 use nos_store::ActionResult;
+use std::collections::BTreeMap;
 
 /// Fact of an unpacking that holds the links, one a line.
 pub(super) const FACT: &str = "alternatives";
@@ -32,6 +36,48 @@ pub fn alternatives(unpacked: &ActionResult) -> Vec<Alternative> {
         })
     };
     fact.lines().filter_map(read).collect()
+}
+
+/// Makes the links that packages would have offered at their installation, where their targets are
+/// there and their places free: of several the one of the highest priority, of equals that of the first
+/// package by name. Takes the packages sorted by name, each with what unpacking gave.
+///
+/// # Errors
+/// [`DebianError::Unpack`] for a path that no tree can have.
+pub fn link_alternatives<'a>(
+    merged: &mut Merged,
+    unpacked: impl IntoIterator<Item = (&'a String, &'a ActionResult)>,
+) -> Result<(), DebianError> {
+    let mut best: BTreeMap<String, (Alternative, &String)> = BTreeMap::new();
+    for (package, result) in unpacked {
+        for offered in alternatives(result) {
+            let known = best.get(&offered.link);
+            if known.is_none_or(|(known, _)| offered.priority > known.priority) {
+                best.insert(offered.link.clone(), (offered, package));
+            }
+        }
+    }
+    for (offered, package) in best.into_values() {
+        let wrong = |error: TreeError| DebianError::Unpack {
+            package: package.clone(),
+            reason: error.to_string(),
+        };
+        let link = merge::canonical(&TreePath::new(&offered.link).map_err(wrong)?);
+        let link = link.map_err(wrong)?;
+        let target = merge::canonical(&TreePath::new(&offered.target).map_err(wrong)?);
+        let there = merged.tree.get(&target.map_err(wrong)?).is_some();
+        if !there || merged.tree.get(&link).is_some() || merged.blocked(&link) {
+            continue;
+        }
+        let node = Node {
+            metadata: Metadata::with_mode(0o777),
+            kind: Kind::Symlink(offered.target.into_bytes()),
+        };
+        let placed = merged.tree.insert_with_parents(link.clone(), node);
+        placed.map_err(wrong)?;
+        merged.owners.insert(link, package.clone());
+    }
+    Ok(())
 }
 
 pub(super) fn to_fact(links: &[Alternative]) -> String {

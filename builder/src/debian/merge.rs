@@ -48,6 +48,20 @@ pub fn merge(mut trees: Vec<(String, Tree<Blob>)>) -> Result<Merged, DebianError
     Ok(merger.merged)
 }
 
+impl Merged {
+    /// Whether something other than a directory stands where a parent is needed.
+    pub(super) fn blocked(&self, path: &TreePath) -> bool {
+        let mut at = path.parent();
+        while let Some(parent) = at {
+            if self.owners.contains_key(&parent) {
+                return true;
+            }
+            at = parent.parent();
+        }
+        false
+    }
+}
+
 struct Merger {
     merged: Merged,
     /// Directory → the package that decided its mode.
@@ -85,7 +99,7 @@ impl Merger {
                 return Err(self.conflict(at, package));
             }
         }
-        if self.blocked(&at) {
+        if self.merged.blocked(&at) {
             return Err(self.conflict(at, package));
         }
         self.merged
@@ -99,18 +113,6 @@ impl Merger {
         };
         owners.insert(at, package.to_owned());
         Ok(())
-    }
-
-    /// Whether something other than a directory stands where a parent is needed.
-    fn blocked(&self, path: &TreePath) -> bool {
-        let mut at = path.parent();
-        while let Some(parent) = at {
-            if self.merged.owners.contains_key(&parent) {
-                return true;
-            }
-            at = parent.parent();
-        }
-        false
     }
 
     fn conflict(&self, path: TreePath, second: &str) -> DebianError {
@@ -167,7 +169,7 @@ fn is_root_link(path: &TreePath, node: &Node<Blob>) -> bool {
 }
 
 /// The path after usr-merge.
-fn canonical(path: &TreePath) -> Result<TreePath, nos_formats::tree::TreeError> {
+pub(super) fn canonical(path: &TreePath) -> Result<TreePath, nos_formats::tree::TreeError> {
     let first = path.components().next().unwrap_or_default();
     if MERGED.iter().any(|name| first == name.as_bytes()) && path.as_bytes() != first {
         TreePath::new([b"usr/", path.as_bytes()].concat())

@@ -41,7 +41,7 @@ mod transport;
 mod unpack;
 mod version;
 
-pub use alternatives::{Alternative, alternatives};
+pub use alternatives::{Alternative, alternatives, link_alternatives};
 pub use archive::probe;
 pub use clearsign::ClearsignError;
 pub use environment::{ARCHITECTURE, DEFAULT_CONNECTIONS, Environment};

@@ -2,12 +2,11 @@
 //! have made and a build needs.
 
 use crate::compose::output_tree;
-use crate::debian::{self, Alternative};
+use crate::debian;
 use crate::error::BuildError;
 use crate::realise::Builder;
-use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_formats::tree::{Kind, Metadata, Node, TreePath};
 use nos_store::{ActionResult, Blob, Output};
-use std::collections::BTreeMap;
 
 /// Packages that every build has: a shell and the programs that scripts take for granted.
 pub const BASE: [&str; 10] = [
@@ -52,26 +51,13 @@ pub(crate) fn tools(
     inputs: &[&ActionResult],
 ) -> Result<ActionResult, BuildError> {
     let mut trees = Vec::new();
-    let mut links: BTreeMap<String, Alternative> = BTreeMap::new();
     for (name, input) in packages.iter().zip(inputs) {
-        trees.push((
-            name.clone(),
-            builder.store.read_tree(&output_tree(input, "tree")?)?,
-        ));
-        for offered in debian::alternatives(input) {
-            // Of equals the first package by name: packages are sorted.
-            let better = links
-                .get(&offered.link)
-                .is_none_or(|known| offered.priority > known.priority);
-            if better {
-                links.insert(offered.link.clone(), offered);
-            }
-        }
+        let tree = builder.store.read_tree(&output_tree(input, "tree")?)?;
+        trees.push((name.clone(), tree));
     }
-    let mut tree = debian::merge(trees)?.tree;
-    for offered in links.into_values() {
-        alternative(&mut tree, &offered)?;
-    }
+    let mut merged = debian::merge(trees)?;
+    debian::link_alternatives(&mut merged, packages.iter().zip(inputs.iter().copied()))?;
+    let mut tree = merged.tree;
     for (path, text) in FILES {
         let digest = builder.store.add_bytes(text.as_bytes())?;
         let blob = Blob {
@@ -86,26 +72,4 @@ pub(crate) fn tools(
     }
     let digest = builder.store.add_tree(&tree)?;
     Ok(ActionResult::with_output("tree", Output::Tree(digest)))
-}
-
-/// Makes a link that a maintainer script would have made, where its target is there and its place
-/// is free.
-fn alternative(tree: &mut Tree<Blob>, offered: &Alternative) -> Result<(), BuildError> {
-    let merged = |path: &str| -> Result<TreePath, BuildError> {
-        let path = path.trim_start_matches('/');
-        let first = path.split('/').next().unwrap_or_default();
-        Ok(match first {
-            "bin" | "lib" | "lib64" | "sbin" => TreePath::new(format!("usr/{path}"))?,
-            _ => TreePath::new(path)?,
-        })
-    };
-    let (link, target) = (merged(&offered.link)?, merged(&offered.target)?);
-    if tree.get(&link).is_some() || tree.get(&target).is_none() {
-        return Ok(());
-    }
-    let node = Node {
-        metadata: Metadata::with_mode(0o777),
-        kind: Kind::Symlink(offered.target.as_bytes().to_vec()),
-    };
-    Ok(tree.insert_with_parents(link, node)?)
 }

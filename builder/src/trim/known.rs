@@ -20,6 +20,8 @@ pub enum Adds {
     Library(&'static str),
     /// Every file that one of these globs matches.
     Paths(&'static [&'static str]),
+    /// The same, but for what one of the second globs matches.
+    PathsBut(&'static [&'static str], &'static [&'static str]),
 }
 
 /// One row.
@@ -39,10 +41,14 @@ const PHP: Adds = Adds::Paths(&["/etc/php/**", "/usr/lib/php/**"]);
 const PHP_WHY: &str = "PHP opens the extensions that its configuration names";
 /// Zones and the lists of them, without what Debian's package has for leap seconds and for older
 /// programs, and without `localtime`: PostgreSQL stumbles over a link that leads nowhere.
-const ZONES: Adds = Adds::Paths(&[
+pub(super) const ZONE_GLOBS: &[&str] = &[
     "/usr/share/zoneinfo/[A-Zitz]*",
     "/usr/share/zoneinfo/[A-Z]*/**",
-]);
+];
+const ZONES: Adds = Adds::Paths(ZONE_GLOBS);
+/// Folder of the time zones, as static programs name it.
+pub(super) const ZONES_FOLDER: &[u8] = b"/usr/share/zoneinfo";
+pub(super) const ZONES_WHY: &str = "it names the folder of time zones, and opens them by name";
 const PHP_ZONES_WHY: &str = "PHP reads all time zones at its first date, and crashes without them";
 const UNWINDER: Adds = Adds::Library("libgcc_s.so.1");
 
@@ -131,12 +137,16 @@ pub const KNOWN: &[Known] = &[
     },
     Known {
         trigger: Trigger::Program("/usr/bin/perl*"),
-        adds: Adds::Paths(&[
-            "/etc/perl/**",
-            "/usr/lib/*/perl*/**",
-            "/usr/share/perl/**",
-            "/usr/share/perl5/**",
-        ]),
+        // What programs in C are compiled with that have Perl in them is no module.
+        adds: Adds::PathsBut(
+            &[
+                "/etc/perl/**",
+                "/usr/lib/*/perl*/**",
+                "/usr/share/perl/**",
+                "/usr/share/perl5/**",
+            ],
+            &["/usr/lib/*/perl/*/CORE/**"],
+        ),
         why: "Perl loads its modules by name",
     },
     Known {

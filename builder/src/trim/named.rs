@@ -3,9 +3,10 @@
 //! What a text names is kept where the tree has it, and never demanded: a configuration may name
 //! what is made at run time.
 
+use super::known::Adds;
 use super::reach::Walk;
 use super::resolve::resolve;
-use super::{Glob, Reason, TrimError, names};
+use super::{Glob, Reason, TrimError, known, names};
 use crate::elf::ReadAt;
 use nos_formats::tree::{Kind, TreePath};
 use std::io;
@@ -45,6 +46,8 @@ pub(super) enum Names {
     Words,
     /// A program: its strings.
     Strings,
+    /// A static program: what stands in it, also of strings that no zero byte ends.
+    Runs,
 }
 
 impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
@@ -127,9 +130,16 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
     pub(super) fn add_named(&mut self) -> Result<(), TrimError> {
         loop {
             self.drain()?;
-            if let Some((globs, reason)) = self.known.pop_front() {
+            if let Some((adds, reason)) = self.known.pop_front() {
+                let (globs, but) = match adds {
+                    Adds::Paths(globs) => (globs, &[][..]),
+                    Adds::PathsBut(globs, but) => (globs, but),
+                    Adds::Library(_) => continue,
+                };
+                let but = but.iter().map(|glob| Glob::new(glob));
+                let but = but.collect::<Result<Vec<_>, _>>()?;
                 for glob in globs {
-                    self.add_glob(&Glob::new(glob)?, || reason.clone());
+                    self.add_glob_but(&Glob::new(glob)?, &but, || reason.clone());
                 }
                 continue;
             }
@@ -137,15 +147,28 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 return Ok(());
             };
             let limit = match how {
-                Names::Strings => MAX_PROGRAM_BYTES,
+                Names::Strings | Names::Runs => MAX_PROGRAM_BYTES,
                 _ => MAX_TEXT_BYTES,
             };
             let Some(bytes) = self.whole(&path, limit)? else {
                 continue;
             };
             let reason = Reason::NamedBy(path.clone());
+            if how == Names::Runs && names::has(&bytes, known::ZONES_FOLDER) {
+                let reason = Reason::Known {
+                    by: path.clone(),
+                    why: known::ZONES_WHY,
+                };
+                self.known
+                    .push_back((Adds::Paths(known::ZONE_GLOBS), reason));
+            }
+            let files = match how {
+                Names::Runs => self.files(),
+                _ => Vec::new(),
+            };
             let found = match how {
                 Names::Strings => names::strings(&bytes),
+                Names::Runs => names::runs(&bytes, &files),
                 // No text.
                 _ if bytes.contains(&0) => continue,
                 _ => names::paths(&bytes),
@@ -232,6 +255,19 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             self.keep(path, reason.clone());
         }
         Ok(matching)
+    }
+
+    /// Absolute paths of all files, sorted; without what lies at the top, as the links of a merged
+    /// `/usr` do.
+    fn files(&self) -> Vec<Vec<u8>> {
+        let files = self.tree.iter().filter(|(path, node)| {
+            !matches!(node.kind, Kind::Directory) && path.components().count() > 1
+        });
+        let mut files: Vec<_> = files
+            .map(|(path, _)| [b"/", path.as_bytes()].concat())
+            .collect();
+        files.sort_unstable();
+        files
     }
 
     /// All bytes of a file, where it has no more than `limit`.

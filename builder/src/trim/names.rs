@@ -86,6 +86,37 @@ pub(super) fn strings(program: &[u8]) -> BTreeSet<&[u8]> {
         .collect()
 }
 
+/// Whether a program has a text in it.
+pub(super) fn has(program: &[u8], text: &[u8]) -> bool {
+    program.windows(text.len().max(1)).any(|part| part == text)
+}
+
+/// Those of `files` (absolute paths, sorted) that stand in a program, of several that begin at one
+/// place the longest. Go and Rust let one string begin where another ends, so where a path ends only
+/// a file tells.
+pub(super) fn runs<'f>(program: &[u8], files: &'f [Vec<u8>]) -> BTreeSet<&'f [u8]> {
+    let slashes = program.iter().enumerate().filter(|(_, b)| **b == b'/');
+    let runs = slashes.filter_map(|(at, _)| {
+        let rest = program.get(at..)?;
+        rest.get(..rest.len().min(*STRING_BYTES.end()))
+    });
+    runs.filter_map(|run| longest(run, files)).collect()
+}
+
+/// The longest file whose path `text` begins with.
+fn longest<'f>(mut text: &[u8], files: &'f [Vec<u8>]) -> Option<&'f [u8]> {
+    loop {
+        let after = files.partition_point(|file| file.as_slice() <= text);
+        let file = files.get(after.checked_sub(1)?)?;
+        if text.starts_with(file) {
+            return (file.len() >= *STRING_BYTES.start()).then_some(file);
+        }
+        // It comes before the text, so they part before the text ends: it becomes shorter.
+        let same = text.iter().zip(file).take_while(|(a, b)| a == b).count();
+        text = text.get(..same)?;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +151,26 @@ mod tests {
         let program =
             b"\x7fELF\0/etc/ssh/sshd_config\0x/etc/no\0/usr/lib/%s/no\0/a b\0/x\0/usr/lib/y/\0";
         assert_eq!(show(&strings(program)), "/etc/ssh/sshd_config /usr/lib/y");
+    }
+
+    #[test]
+    fn strings_that_run_together() {
+        let files = [
+            "/etc/mime",
+            "/etc/mime.types",
+            "/etc/services",
+            "/etc/x",
+            "/usr/share/a/b",
+        ];
+        let files = files.map(|file| file.as_bytes().to_vec());
+        let program = b"no such file/etc/mime.typesapplication/etc/servicesx/etc/mime\0/etc/y\
+            /usr/share/a/c/usr/share/a/b/usr/share";
+        assert_eq!(
+            show(&runs(program, &files)),
+            "/etc/mime /etc/mime.types /etc/services /usr/share/a/b"
+        );
+        assert!(runs(b"/", &files).is_empty() && runs(program, &[]).is_empty());
+        assert!(has(program, b"/etc/y") && !has(program, b"/etc/z") && !has(b"", b"x"));
     }
 
     #[test]

@@ -186,7 +186,7 @@ pub(super) struct Walk<'a, C, F> {
     versions: BTreeMap<TreePath, Rc<Vec<Vec<u8>>>>,
     known_done: BTreeSet<usize>,
     /// Paths of known rows, and why: a program starts without each single one of them.
-    pub(super) known: VecDeque<(&'static [&'static str], Reason)>,
+    pub(super) known: VecDeque<(Adds, Reason)>,
     /// Whether what is missing now is an error.
     demanded: bool,
 }
@@ -224,7 +224,20 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
 
     /// Keeps what a glob matches, and gives it.
     pub(super) fn add_glob(&mut self, glob: &Glob, reason: impl Fn() -> Reason) -> Vec<TreePath> {
-        let matching = self.tree.iter().filter(|(path, _)| glob.matches(path));
+        self.add_glob_but(glob, &[], reason)
+    }
+
+    /// The same without what one of `but` matches.
+    pub(super) fn add_glob_but(
+        &mut self,
+        glob: &Glob,
+        but: &[Glob],
+        reason: impl Fn() -> Reason,
+    ) -> Vec<TreePath> {
+        let matching = self
+            .tree
+            .iter()
+            .filter(|(path, _)| glob.matches(path) && !but.iter().any(|glob| glob.matches(path)));
         let matching: Vec<TreePath> = matching.map(|(path, _)| path.clone()).collect();
         for path in &matching {
             self.keep(path, reason());
@@ -326,12 +339,17 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
             source,
         };
         let mut loader = task.context.as_ref().map_or_else(Loader::default, |c| c.1);
-        if let Some(interpreter) = elf.interpreter().map_err(in_elf)? {
+        let interpreter = elf.interpreter().map_err(in_elf)?;
+        // A library may have one too; what libraries open is known of each.
+        if !is_library(path) {
+            let how = match interpreter {
+                Some(_) => Names::Strings,
+                None => Names::Runs,
+            };
+            self.texts.push_back((path.clone(), how));
+        }
+        if let Some(interpreter) = interpreter {
             loader = Loader::of_interpreter(&interpreter);
-            // A library may have one too; what libraries open is known of each.
-            if !is_library(path) {
-                self.texts.push_back((path.clone(), Names::Strings));
-            }
             let reason = Reason::Interpreter { of: path.clone() };
             self.demand(path, &interpreter, reason);
         }
@@ -407,10 +425,10 @@ impl<'a, C, R: ReadAt, F: Fn(&'a C) -> io::Result<R>> Walk<'a, C, F> {
                 Adds::Library(name) => {
                     self.add_library(path, name.as_bytes(), context, reason)?;
                 }
-                Adds::Paths(globs) if self.known_done.insert(index) => {
-                    self.known.push_back((globs, reason));
+                Adds::Paths(_) | Adds::PathsBut(..) if self.known_done.insert(index) => {
+                    self.known.push_back((row.adds, reason));
                 }
-                Adds::Paths(_) => {}
+                Adds::Paths(_) | Adds::PathsBut(..) => {}
             }
         }
         Ok(())

@@ -441,10 +441,13 @@ fn damaged_programs_are_errors_and_damaged_extras_are_not() {
 fn every_known_glob_reads() {
     for row in known::KNOWN {
         assert!(!row.why.is_empty());
-        if let known::Adds::Paths(globs) = row.adds {
-            for glob in globs {
-                Glob::new(glob).unwrap();
-            }
+        let (globs, but): (&[&str], &[&str]) = match row.adds {
+            known::Adds::Paths(globs) => (globs, &[]),
+            known::Adds::PathsBut(globs, but) => (globs, but),
+            known::Adds::Library(_) => continue,
+        };
+        for glob in globs.iter().chain(but) {
+            Glob::new(glob).unwrap();
         }
         if let known::Trigger::Program(glob) = row.trigger {
             Glob::new(glob).unwrap();
@@ -781,6 +784,73 @@ fn a_program_names_its_own_helpers_and_not_everybody_s() {
         ("/var/empty", true),
     ] {
         assert_eq!(kept.contains(&at.to_string()), stays, "{at}: {kept:#?}");
+    }
+}
+
+#[test]
+fn a_static_program_names_files_and_time_zones() {
+    let mut image = Image::new();
+    let mut program = TestElf::default().bytes();
+    program.extend(b"mime:/etc/mime.typestext/html/usr/share/zoneinfo/UTC");
+    image.put("usr/bin/server", 0o755, Kind::File(program));
+    for file in [
+        "etc/mime.types",
+        "etc/other",
+        "usr/share/zoneinfo/Europe/Berlin",
+        "usr/share/zoneinfo/leapseconds",
+    ] {
+        image.file(file, "");
+    }
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/server"]),
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    for (at, stays) in [
+        ("/etc/mime.types", true),
+        ("/etc/other", false),
+        ("/usr/share/zoneinfo/Europe/Berlin", true),
+        ("/usr/share/zoneinfo/leapseconds", false),
+    ] {
+        assert_eq!(kept.contains(&at.to_string()), stays, "{at}: {kept:#?}");
+    }
+}
+
+#[test]
+fn perl_keeps_its_modules_and_no_headers() {
+    let mut image = Image::new();
+    let perl = TestElf {
+        interpreter: Some(LOADER),
+        imports: &["main"],
+        ..TestElf::default()
+    };
+    image.program("usr/bin/perl", &perl);
+    let folder = "usr/lib/x86_64-linux-gnu/perl/5.40";
+    for file in [
+        "Socket.pm",
+        "auto/Socket/Socket.so",
+        "CORE/perl.h",
+        "sys/ioctl.ph",
+    ] {
+        image.file(&format!("{folder}/{file}"), "");
+    }
+    let reach = image
+        .reach(&Request {
+            programs: &paths(&["usr/bin/perl"]),
+            ..Request::default()
+        })
+        .unwrap();
+    let kept = kept(&reach);
+    for (file, stays) in [
+        ("Socket.pm", true),
+        ("auto/Socket/Socket.so", true),
+        ("sys/ioctl.ph", true),
+        ("CORE/perl.h", false),
+    ] {
+        let at = format!("/{folder}/{file}");
+        assert_eq!(kept.contains(&at), stays, "{at}: {kept:#?}");
     }
 }
 

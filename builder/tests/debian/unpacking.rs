@@ -1,7 +1,9 @@
 //! Packages as trees, and trees as a root.
 
 use crate::archive::{Deb, World, deb};
-use nos_builder::debian::{DebianError, Merged, TREE_OUTPUT, alternatives, merge, unpack};
+use nos_builder::debian::{
+    DebianError, Merged, TREE_OUTPUT, alternatives, link_alternatives, merge, unpack,
+};
 use nos_formats::tree::{Kind, Tree, TreePath};
 use nos_store::{Blob, Digest};
 
@@ -64,7 +66,7 @@ fn a_package_is_unpacked_once_ever() {
 }
 
 #[test]
-fn links_that_a_script_would_make_are_told_and_not_made() {
+fn links_that_a_script_would_make_are_told_and_made_of_the_best() {
     let world = World::new();
     let mut package = deb("mawk", "1", "").with_files(&[("usr/bin/mawk", "program")]);
     package.postinst =
@@ -76,8 +78,33 @@ fn links_that_a_script_would_make_are_told_and_not_made() {
         (told[0].link.as_str(), told[0].target.as_str()),
         ("/usr/bin/awk", "/usr/bin/mawk")
     );
-    let tree = tree(&world, &package);
-    assert!(tree.get(&TreePath::new("usr/bin/awk").unwrap()).is_none());
+    let alone = tree(&world, &package);
+    assert!(alone.get(&TreePath::new("usr/bin/awk").unwrap()).is_none());
+
+    // Of several packages the one of the highest priority has the link, where nothing is there yet.
+    let offers = |name: &str, priority: u32| {
+        let mut package = deb(name, "1", "").with_files(&[(&format!("usr/bin/{name}"), "x")]);
+        package.postinst = format!(
+            "update-alternatives --install /usr/bin/awk awk /usr/bin/{name} {priority} --slave \
+             /usr/bin/nawk nawk /usr/bin/{name}\nupdate-alternatives --install /bin/gone gone \
+             /usr/bin/absent 1\nupdate-alternatives --install /usr/bin/{name}/x x /usr/bin/{name} 1\n"
+        );
+        package
+    };
+    let packages = [offers("gawk", 10), offers("mawk", 5), offers("nawk", 1)];
+    let mut merged = merged(&packages).unwrap();
+    let unpacked = packages.map(|package| {
+        let digest = world.store.add_bytes(&package.bytes()).unwrap();
+        let result = unpack(&world.store, &package.name, &digest).unwrap();
+        (package.name, result)
+    });
+    let each = unpacked.iter().map(|(name, result)| (name, result));
+    link_alternatives(&mut merged, each).unwrap();
+    assert_eq!(
+        listing(&merged),
+        "/bin -> usr/bin\n/usr/\n/usr/bin/\n/usr/bin/awk -> /usr/bin/gawk\n/usr/bin/gawk of gawk\n\
+         /usr/bin/mawk of mawk\n/usr/bin/nawk of nawk"
+    );
 }
 
 #[test]
