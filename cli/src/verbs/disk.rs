@@ -12,7 +12,8 @@ use crate::units::{counted, human_size, human_time, printable};
 use nos_builder::BuiltSystem;
 use nos_disk::{
     DeviceError, Disk, Error, FileDevice, Finding, GenerationInfo, GenerationSource, ImageSource,
-    InstallOptions, KernelSource, OpenError, OpenImage, Progress, Report, StateSize, VerifyReport,
+    InstallOptions, KernelSource, OpenError, OpenImage, Progress, Report, Sharing, StateSize,
+    VerifyReport,
 };
 use nos_store::{Blob, Store};
 use serde::Serialize;
@@ -85,16 +86,36 @@ pub(crate) fn on<T, E: std::fmt::Display>(path: &Path, result: Result<T, E>) -> 
     result.map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))
 }
 
+/// Opens a disk to change it, and says where another program keeps it waiting.
+fn open(context: &Context, path: &Path) -> Result<FileDevice, Failure> {
+    open_for(context, path, Sharing::AmongNos)
+}
+
+/// As [`open`], for another use.
+pub(crate) fn open_for(
+    context: &Context,
+    path: &Path,
+    sharing: Sharing,
+) -> Result<FileDevice, Failure> {
+    let mut waiting = || {
+        context.shell.status(
+            "Waiting",
+            format_args!("for another program that looks at {}", path.display()),
+        );
+    };
+    Ok(FileDevice::open_waiting(path, sharing, &mut waiting)?)
+}
+
 pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
     let path = &args.disk.disk;
     // A disk that cannot be used or written is found out before the work, not after it.
-    on(path, Disk::open(&mut FileDevice::open(path)?).map(drop))?;
+    on(path, Disk::open(&mut open(context, path)?).map(drop))?;
     let made = build::make(context, &args.spec, args.locked)?;
     let (store, built) = (&made.store, &made.built);
     let keep = made.project.system()?.disk.keep;
     let label = args.label.as_deref().unwrap_or_default();
     let source = generation(store, &built.system, label, Some(context.now));
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let options = InstallOptions {
         trial: args.trial,
         // What an image file holds is the business of whoever keeps it; a medium may lie.
@@ -124,7 +145,7 @@ pub(crate) fn install(context: &Context, args: &InstallArgs) -> Outcome {
 pub(crate) fn switch(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
     let number = args.generation;
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let from = disk.current();
     if args.trial {
@@ -149,7 +170,7 @@ fn trial_ahead(number: u32, path: &Path) -> String {
 
 pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
     let path = &args.disk;
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let from = disk.current();
     let report = on(path, disk.rollback())?;
@@ -160,7 +181,7 @@ pub(crate) fn rollback(context: &Context, args: &DiskArgs) -> Outcome {
 pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
     let path = &args.disk.disk;
     let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.gc(keep))?;
     log::keep(context, path, &mut disk, "gc", None, &report, "");
@@ -173,7 +194,7 @@ pub(crate) fn gc(context: &Context, args: &GcArgs) -> Outcome {
 
 pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.remove(args.generation))?;
     log::keep(context, path, &mut disk, "remove", None, &report, "");
@@ -182,7 +203,7 @@ pub(crate) fn remove(context: &Context, args: &SwitchArgs) -> Outcome {
 
 pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
     let path = &args.disk.disk;
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.pin(args.generation, args.label.as_deref()))?;
     let note = format!("generation {}", args.generation);
@@ -192,7 +213,7 @@ pub(crate) fn pin(context: &Context, args: &PinArgs) -> Outcome {
 
 pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
     let path = &args.disk.disk;
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.unpin(args.generation))?;
     let note = format!("generation {}", args.generation);
@@ -203,7 +224,7 @@ pub(crate) fn unpin(context: &Context, args: &SwitchArgs) -> Outcome {
 pub(crate) fn grow(context: &Context, args: &GrowArgs) -> Outcome {
     let path = &args.disk.disk;
     let size = args.state.unwrap_or(StateSize::Keep);
-    let mut device = FileDevice::open(path)?;
+    let mut device = open(context, path)?;
     let mut disk = on(path, Disk::open(&mut device))?;
     let report = on(path, disk.grow(size))?;
     log::keep(context, path, &mut disk, "grow", None, &report, "");
@@ -265,7 +286,7 @@ struct Listing<'a> {
 
 pub(crate) fn generations(context: &Context, args: &DiskArgs) -> Outcome {
     let path = &args.disk;
-    let mut device = FileDevice::open_read_only(path)?;
+    let mut device = open_for(context, path, Sharing::ReadOnly)?;
     let disk = on(path, Disk::open(&mut device))?;
     let listing = Listing {
         disk: path,
@@ -380,7 +401,7 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
         let made = made
             .map(|spec| build::make(context, spec, false))
             .transpose()?;
-        let mut device = FileDevice::open(path)?;
+        let mut device = open(context, path)?;
         let mut report = on(path, nos_disk::repair(&mut device))?;
         let mut disk = on(path, Disk::open(&mut device))?;
         if let Some(Made { store, built, .. }) = &made {
@@ -394,7 +415,7 @@ pub(crate) fn verify(context: &Context, args: &VerifyArgs) -> Outcome {
         let repaired = report.repaired.join("; ");
         log::keep(context, path, &mut disk, "repair", None, &report, &repaired);
     }
-    let mut device = FileDevice::open_read_only(path)?;
+    let mut device = open_for(context, path, Sharing::ReadOnly)?;
     let disk = on(path, Disk::open(&mut device))?;
     let mut watch = progress(&context.shell);
     let report = on(path, disk.verify(&mut watch))?;

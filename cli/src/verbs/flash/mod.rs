@@ -5,7 +5,7 @@ mod pace;
 mod reread;
 mod source;
 
-use super::disk::on;
+use super::disk::{on, open_for};
 use super::{Outcome, log};
 use crate::args::FlashArgs;
 use crate::context::Context;
@@ -15,7 +15,7 @@ use crate::units::human_size;
 use nos_disk::flash::{
     Device, Fit, FlashError, Flashed, KeptState, Machine, geometry_of, stream, write,
 };
-use nos_disk::{Disk, FileDevice, Progress};
+use nos_disk::{Disk, Progress, Sharing};
 use nos_formats::gpt::Geometry;
 use pace::Pace;
 use serde::Serialize;
@@ -81,7 +81,7 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
     if let Some(device) = &device {
         refuse(device, 0)?;
     }
-    let (geometry, kept) = look(path, args.keep_state)?;
+    let (geometry, kept) = look(context, path, args.keep_state)?;
     let source = Source::open(context, args, Some(geometry))?;
     let needed = source.needed(geometry.sector_size)?;
     if let Some(needed) = needed.filter(|_| kept.is_none()) {
@@ -106,7 +106,7 @@ fn to_device(context: &Context, args: &FlashArgs, path: &Path) -> Outcome {
                 path.display()
             )));
         }
-        let mut target = FileDevice::open_alone(path)?;
+        let mut target = open_for(context, path, Sharing::Alone)?;
         let (flashed, pace) = {
             let signals = HeldSignals::hold();
             let mut pace = Pace::default();
@@ -185,8 +185,12 @@ fn check_size(path: &Path, geometry: Geometry, needed: u64) -> Outcome {
 }
 
 /// The device's geometry, and the state partition that is to stay.
-fn look(path: &Path, keep_state: bool) -> Result<(Geometry, Option<KeptState>), Failure> {
-    let device = FileDevice::open_read_only(path)?;
+fn look(
+    context: &Context,
+    path: &Path,
+    keep_state: bool,
+) -> Result<(Geometry, Option<KeptState>), Failure> {
+    let device = open_for(context, path, Sharing::ReadOnly)?;
     let geometry = on(path, geometry_of(&device))?;
     let kept = match keep_state {
         true => Some(on(path, KeptState::find(&device))?),
