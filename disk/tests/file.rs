@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use nos_disk::{DeviceError, Disk, FileDevice, OpenError};
+use nos_disk::{BlockDevice, DeviceError, Disk, FileDevice, OpenError};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -45,6 +45,29 @@ fn the_same_disk_is_made_in_a_file_and_in_memory() {
     let path = folder.path().join("disk.img");
     make(&path, 16 << 20);
     assert!(std::fs::read(&path).unwrap() == disk_with(512, 16 << 20, &web()).bytes());
+}
+
+#[test]
+fn a_write_may_begin_and_end_within_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.img");
+    let mut file = FileDevice::create(&path, 4 << 20, 512).unwrap();
+    let mut expected = vec![0; 4 << 20];
+    let writes = [
+        (8192, 1_049_088),
+        (1_057_280, 4096),
+        (512, 7680),
+        (2_097_664, 512),
+        (0, 512),
+    ];
+    for (n, (offset, length)) in (1..).zip(writes) {
+        let mut buffer = file.take_buffer(length);
+        buffer.fill(n);
+        file.write_buffer(offset, buffer).unwrap();
+        expected[offset as usize..][..length].fill(n);
+    }
+    file.flush().unwrap();
+    assert!(std::fs::read(&path).unwrap() == expected);
 }
 
 #[test]

@@ -207,16 +207,24 @@ impl BlockDevice for ImageFile {
         }
     }
 
-    fn write_buffer(&mut self, offset: u64, buffer: AlignedBuffer) -> io::Result<()> {
-        let length = buffer.len();
-        let whole = offset.is_multiple_of(PAGE) && (length as u64).is_multiple_of(PAGE);
-        let result = check_write(self, offset, length);
-        match self.queue() {
-            Some(queue) if result.is_ok() && whole => queue.push(offset, buffer),
+    fn write_buffer(&mut self, offset: u64, mut buffer: AlignedBuffer) -> io::Result<()> {
+        let checked = check_write(self, offset, buffer.len());
+        let pages = match checked.is_ok() && offset.is_multiple_of(PAGE) && self.queue().is_some() {
+            true => buffer.len() - buffer.len() % PAGE as usize,
+            false => 0,
+        };
+        let cached = checked.and_then(|()| match &buffer[pages..] {
+            [] => Ok(()),
+            rest => self.write_cached(offset + pages as u64, rest),
+        });
+        match (self.queue(), pages) {
+            (Some(queue), 1..) if cached.is_ok() => {
+                buffer.resize(pages);
+                queue.push(offset, buffer)
+            }
             _ => {
-                let result = result.and_then(|()| self.write_cached(offset, &buffer));
                 self.return_buffer(buffer);
-                result
+                cached
             }
         }
     }
