@@ -439,13 +439,10 @@ host edge {{
     pinned.groups.insert("build tool".into(), make);
     pinned.groups.insert("build app".into(), cargo);
     let project = Project::new(&[("all.nos", &spec)], &pinned);
-    let manifest = held.keys().filter(|name| name.starts_with("manifests/"));
-    let manifest = manifest.filter_map(|name| name.strip_prefix("manifests/sha256:"));
-    let manifest = manifest
-        .filter(|digest| *digest != near)
-        .next()
-        .unwrap()
-        .to_owned();
+    let mut digests = held
+        .keys()
+        .filter_map(|name| name.strip_prefix("manifests/sha256:"));
+    let manifest = digests.find(|digest| *digest != near).unwrap().to_owned();
     for (name, bytes) in held {
         let index = name == format!("manifests/sha256:{near}");
         let digest = name.rsplit_once(':').unwrap().1;
