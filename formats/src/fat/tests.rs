@@ -521,20 +521,39 @@ fn a_file_with_wrong_clusters_goes_and_takes_none_of_another() {
     }
 }
 
+/// What is found of a lost boot sector by someone who knows what [`make`] wrote there.
+fn restored(bytes: &[u8], size: u64) -> Option<SectorWrite> {
+    let identity = BootIdentity {
+        hidden: 2048,
+        volume_id: 0x1234_5678,
+    };
+    restored_boot_sector(bytes, size, 512, identity).unwrap()
+}
+
 #[test]
 fn a_lost_boot_sector_comes_back_from_its_copy() {
     let good = make(300 * MIB, 512, &[]);
     let mut bytes = good.clone();
     bytes[..512].fill(0xA5);
-    let restored = restored_boot_sector(&bytes, 300 * MIB, 512)
-        .unwrap()
-        .unwrap();
-    apply(&mut bytes, &[restored]);
+    let found = restored(&bytes, 300 * MIB).unwrap();
+    apply(&mut bytes, &[found]);
     assert!(bytes == good);
-    assert_eq!(restored_boot_sector(&bytes, 300 * MIB, 512), Ok(None));
-    let mut fat16 = make(16 * MIB, 512, &[]);
-    fat16[..512].fill(0xA5);
-    assert_eq!(restored_boot_sector(&fat16, 16 * MIB, 512), Ok(None));
+    assert_eq!(restored(&bytes, 300 * MIB), None);
+}
+
+#[test]
+fn a_lost_boot_sector_without_a_copy_follows_from_the_size_where_all_else_is_sound() {
+    let good = make(16 * MIB, 512, &[("one", b"1")]);
+    let mut bytes = good.clone();
+    bytes[..512].fill(0xA5);
+    let found = restored(&bytes, 16 * MIB).unwrap();
+    let mut healed = bytes.clone();
+    apply(&mut healed, &[found]);
+    assert!(healed == good);
+    // Not where the tables say nothing of the kind.
+    let tables = Geometry::choose(16 * MIB, 512).unwrap().reserved as usize * 512;
+    bytes[tables] ^= 1;
+    assert_eq!(restored(&bytes, 16 * MIB), None);
 }
 
 proptest! {
