@@ -118,7 +118,11 @@ const DENIED: &[(&[libc::c_long], i32)] = &[
     ),
     // Memory that belongs to no process and lies in no folder: nobody could count it.
     (
-        &[libc::SYS_memfd_create, libc::SYS_memfd_secret],
+        &[
+            libc::SYS_memfd_create,
+            libc::SYS_memfd_secret,
+            libc::SYS_shmget,
+        ],
         libc::ENOSYS,
     ),
 ];

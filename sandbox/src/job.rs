@@ -44,7 +44,7 @@ pub struct Input {
 pub struct Limits {
     /// Time on the clock.
     pub time: Duration,
-    /// Memory of all processes together, in bytes, without what they share and without files.
+    /// Memory of all processes together, in bytes; of files what is mapped and lies in memory.
     pub memory_bytes: u64,
     /// What all writable folders hold together, in bytes. They lie in memory.
     pub space_bytes: u64,

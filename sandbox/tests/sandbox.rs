@@ -254,6 +254,7 @@ if left: print('open descriptors', left)
 attempt('move_mount', 'EPERM', lambda: libc.syscall(429, -100, 0, -100, 0, 0))
 attempt('32-bit', 'ENOSYS', lambda: libc.syscall(0x40000000 + 39))
 attempt('fchmod', 'EPERM', lambda: os.chmod('/tmp', 0o4755) or 0)
+attempt('shmget', 'ENOSYS', lambda: libc.shmget(0, 4096, 0o1600))
 attempt('xattr', 'EOPNOTSUPP', lambda: os.setxattr('/tmp', 'user.a', b'') or 0)
 attempt('creat', 'EPERM', lambda: libc.creat(b'/tmp/x', 0o4755))
 attempt('loopback', 'ECONNREFUSED', lambda: connect(socket.AF_INET, ('127.0.0.1', 9)))
@@ -296,6 +297,23 @@ fn too_much_of_anything_ends_it() {
     let many = "for i in 1 2 3 4; do perl -e '$x = \"a\" x 30_000_000; sleep 100' & done; wait";
     let ended = with(many, |limits| limits.memory_bytes = 64 << 20);
     assert_eq!(ended.ending, Ending::Over(Limit::Memory));
+    // Memory that processes share, which is nobody's own; without a name that the shell could read.
+    let python = "/usr/bin/python3";
+    if std::path::Path::new(python).exists() {
+        let share = "import mmap, os, time
+m = mmap.mmap(-1, 100_000_000)
+os.fork()
+for place in range(0, 100_000_000, 4096): m[place] = 1
+time.sleep(100)";
+        let mut job = script("");
+        job.command = [python, "-c", share].map(String::from).into();
+        job.limits.memory_bytes = 90 << 20;
+        assert_eq!(run(&job).1.ending, Ending::Over(Limit::Memory));
+        // Not twice, though two processes map it.
+        job.command[2] = share.replace("(100)", "(1)");
+        job.limits.memory_bytes = 160 << 20;
+        assert_eq!(run(&job).1.ending, Ending::Exited(0));
+    }
 }
 
 /// Programs that make processes without end, each in its own way; the first of them stays.
