@@ -60,7 +60,7 @@ fn a_disk_remembers_what_was_done_to_it() {
         })
         .collect();
     expect![[r#"
-        N WHEN WHAT FROM TO WHO NOS NOTE
+        N WHEN (UTC) WHAT FROM TO WHO NOS NOTE
         1 install 1 2 WHO VERSION another page
         2 rollback 2 1 WHO VERSION
         3 pin 1 1 WHO VERSION generation 2
