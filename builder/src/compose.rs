@@ -194,6 +194,10 @@ pub(crate) fn composition(
     for (path, target) in &parts.links {
         root.put(path, 0o777, Kind::Symlink(target.as_bytes().to_vec()))?;
     }
+    if parts.base.is_none() {
+        // For what builds and the spec brought to folders that no package has.
+        debian::link_root(&mut root.tree)?;
+    }
     root.certificates(store)?;
     let dropped = root.drop(parts)?;
     php::disable(&mut root.tree, &extensions);

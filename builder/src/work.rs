@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Raised when an action's code changes what it makes of the same inputs, so that results of
 /// older programs are not taken for ours.
-const WORK_VERSION: u32 = 10;
+const WORK_VERSION: u32 = 11;
 
 /// The same for [`Work::Make`], whose results take minutes and are made by other programs than this
 /// one: raised when a sandbox shows its command something else, or when what it leaves is taken

@@ -1,7 +1,7 @@
 //! One root from the trees of several packages.
 
 use super::error::DebianError;
-use nos_formats::tree::{Kind, Metadata, Node, Tree, TreePath};
+use nos_formats::tree::{Kind, Metadata, Node, Tree, TreeError, TreePath};
 use nos_store::Blob;
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Merger {
         path: &TreePath,
         node: &Node<Blob>,
     ) -> Result<(), DebianError> {
-        let unpackable = |error: nos_formats::tree::TreeError| DebianError::Unpack {
+        let unpackable = |error: TreeError| DebianError::Unpack {
             package: package.to_owned(),
             reason: error.to_string(),
         };
@@ -132,34 +132,41 @@ impl Merger {
 
     /// The links of usr-merge, for the targets that there are.
     fn link_root(&mut self, trees: &[(String, Tree<Blob>)]) -> Result<(), DebianError> {
-        for name in MERGED {
-            let target = format!("usr/{name}");
-            let unpackable = |error: nos_formats::tree::TreeError| DebianError::Unpack {
-                package: "/".to_owned() + name,
-                reason: error.to_string(),
-            };
-            let (link, folder) = (
-                TreePath::new(name).map_err(unpackable)?,
-                TreePath::new(&target).map_err(unpackable)?,
-            );
-            if self.merged.tree.get(&folder).is_none() {
-                continue;
-            }
-            let node = Node {
-                metadata: Metadata::with_mode(0o777),
-                kind: Kind::Symlink(target.into_bytes()),
-            };
+        let placed = link_root(&mut self.merged.tree).map_err(|error| DebianError::Unpack {
+            package: "/".to_owned(),
+            reason: error.to_string(),
+        })?;
+        for link in placed {
             let shipper = trees.iter().find(|(_, tree)| tree.get(&link).is_some());
-            self.merged
-                .tree
-                .insert(link.clone(), node)
-                .map_err(unpackable)?;
             if let Some((package, _)) = shipper {
                 self.merged.owners.insert(link, package.clone());
             }
         }
         Ok(())
     }
+}
+
+/// Places the links of usr-merge for which a root has the target, and nothing else in their place.
+/// Gives those that are new.
+///
+/// # Errors
+/// [`TreeError`] where the root is no tree.
+pub(crate) fn link_root(root: &mut Tree<Blob>) -> Result<Vec<TreePath>, TreeError> {
+    let mut placed = Vec::new();
+    for name in MERGED {
+        let target = format!("usr/{name}");
+        let link = TreePath::new(name)?;
+        if root.get(&TreePath::new(&target)?).is_none() || root.get(&link).is_some() {
+            continue;
+        }
+        let node = Node {
+            metadata: Metadata::with_mode(0o777),
+            kind: Kind::Symlink(target.into_bytes()),
+        };
+        root.insert(link.clone(), node)?;
+        placed.push(link);
+    }
+    Ok(placed)
 }
 
 /// `/bin` and the like: a directory or a link in a package, always our own link in the root.
@@ -169,11 +176,36 @@ fn is_root_link(path: &TreePath, node: &Node<Blob>) -> bool {
 }
 
 /// The path after usr-merge.
-pub(super) fn canonical(path: &TreePath) -> Result<TreePath, nos_formats::tree::TreeError> {
+pub(super) fn canonical(path: &TreePath) -> Result<TreePath, TreeError> {
     let first = path.components().next().unwrap_or_default();
     if MERGED.iter().any(|name| first == name.as_bytes()) && path.as_bytes() != first {
         TreePath::new([b"usr/", path.as_bytes()].concat())
     } else {
         Ok(path.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_placed_for_what_is_there_and_over_nothing() {
+        let mut root = Tree::new();
+        for folder in ["usr/bin", "usr/sbin", "sbin", "usr/share"] {
+            let node = Node {
+                metadata: Metadata::with_mode(0o755),
+                kind: Kind::Directory,
+            };
+            let path = TreePath::new(folder).unwrap();
+            root.insert_with_parents(path, node).unwrap();
+        }
+        let placed = link_root(&mut root).unwrap();
+        assert_eq!(placed, [TreePath::new("bin").unwrap()]);
+        let kind = |path: &str| root.get(&TreePath::new(path).unwrap()).map(|n| &n.kind);
+        assert!(matches!(kind("bin"), Some(Kind::Symlink(to)) if to == b"usr/bin"));
+        assert!(matches!(kind("sbin"), Some(Kind::Directory)));
+        assert!(kind("lib").is_none());
+        assert!(link_root(&mut root).unwrap().is_empty());
     }
 }

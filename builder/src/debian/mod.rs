@@ -51,6 +51,7 @@ pub use fetch::{Missing, fetch, missing};
 pub use index::{IndexError, StanzaError};
 pub use keys::{KeyError, SignatureError, TrustSet};
 pub use lock::{Changes, Mode, Request, is_current, lock};
+pub(crate) use merge::link_root;
 pub use merge::{Merged, merge};
 pub use mirror::{AptFile, Base, Mirror, MirrorError, Origin};
 pub use needs::way_to;

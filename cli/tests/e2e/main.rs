@@ -21,6 +21,7 @@ mod channels;
 mod cuts;
 mod damage;
 mod display;
+mod dropped;
 mod failing;
 mod generations;
 mod init;

@@ -88,6 +88,23 @@ fn a_changed_line_of_rust_compiles_one_crate_and_makes_one_image() {
     );
 }
 
+#[test]
+fn what_a_build_puts_below_usr_is_also_where_debian_has_it() {
+    if !can_make_sandboxes() {
+        say!("SKIPPED: making a Rust service, as sandboxes cannot be made here");
+        return;
+    }
+    let greeter = Example::copy("greeter");
+    let spec = String::from_utf8(greeter.read("greeter.nos")).unwrap();
+    // No package is there that could bring the link.
+    greeter.write("greeter.nos", spec.replace("/usr/bin/", "/bin/"));
+    let images = Nos::new(["trim", &greeter.spec(), "--offline"]).json();
+    let held = at(&images, "/0/holders").to_string();
+    for path in ["\"/bin\"", "\"/usr/bin/greeter\""] {
+        assert!(held.contains(path), "{path}: {held}");
+    }
+}
+
 const WORKSPACE: [(&str, &str); 9] = [
     (
         "both.nos",
@@ -118,9 +135,35 @@ host both {
     ),
     (
         "work/Cargo.lock",
-        "version = 4\n\n[[package]]\nname = \"one\"\nversion = \"0.1.0\"\ndependencies = [\n \
-         \"shared\",\n]\n\n[[package]]\nname = \"shared\"\nversion = \"0.1.0\"\n\n[[package]]\nname \
-         = \"two\"\nversion = \"0.1.0\"\ndependencies = [\n \"shared\",\n]\n",
+        r#"version = 4
+
+[[package]]
+name = "httparse"
+version = "1.10.1"
+source = "registry+https://github.com/rust-lang/crates.io-index"
+checksum = "6dbf3de79e51f3d586ab4cb9d5c3e2c14aa28ed23d180cf89b4df0454a69cc87"
+
+[[package]]
+name = "one"
+version = "0.1.0"
+dependencies = [
+ "shared",
+]
+
+[[package]]
+name = "shared"
+version = "0.1.0"
+dependencies = [
+ "httparse",
+]
+
+[[package]]
+name = "two"
+version = "0.1.0"
+dependencies = [
+ "shared",
+]
+"#,
     ),
     (
         "work/Cargo.toml",
@@ -138,11 +181,13 @@ host both {
     ),
     (
         "work/shared/Cargo.toml",
-        "[package]\nname = \"shared\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+        "[package]\nname = \"shared\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         httparse = \"1.10\"\n",
     ),
     (
         "work/shared/src/lib.rs",
-        "pub fn greeting() -> &'static str {\n    \"hello\"\n}\n",
+        "pub fn greeting() -> &'static str {\n    let none = httparse::EMPTY_HEADER.name;\n    if \
+         none.is_empty() { \"hello\" } else { none }\n}\n",
     ),
     (
         "work/two/Cargo.toml",
@@ -155,7 +200,8 @@ host both {
     ),
 ];
 
-/// A workspace of two services and a library, made with the tools that `examples/greeter` pins.
+/// A workspace of two services and a library that needs a crate from elsewhere, made with the tools
+/// and the crate that `examples/greeter` pins.
 fn workspace() -> Example {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in WORKSPACE {
@@ -210,6 +256,14 @@ fn in_a_workspace_only_what_changed_and_what_needs_it_is_compiled() {
         return;
     }
     let both = workspace();
+    let plan = Nos::new(["plan", &both.spec(), "--locked", "--offline"]).json();
+    let steps = at(&plan, "/steps").as_array().unwrap();
+    assert!(
+        steps
+            .iter()
+            .any(|step| step["label"] == "dependencies of one"),
+        "{plan:#}"
+    );
     // A store that an earlier run filled knows none of this one's lines.
     let tag = std::process::id();
 
@@ -233,9 +287,10 @@ fn in_a_workspace_only_what_changed_and_what_needs_it_is_compiled() {
     }
 
     // A line of what both need: nothing from elsewhere is compiled again.
+    let shared = String::from_utf8(both.read("work/shared/src/lib.rs")).unwrap();
     both.write(
         "work/shared/src/lib.rs",
-        format!("pub fn greeting() -> &'static str {{\n    \"hola {tag}\"\n}}\n"),
+        shared.replace("hello", &format!("hola {tag}")),
     );
     let (ran, compiled) = rebuilt(&both);
     let own: Vec<_> = compiled
@@ -247,6 +302,8 @@ fn in_a_workspace_only_what_changed_and_what_needs_it_is_compiled() {
         compiled.contains(&"libraries of one: shared".to_string()),
         "{compiled:?}"
     );
+    let again = |line: &String| line.ends_with(": httparse");
+    assert!(!compiled.iter().any(again), "{compiled:?}");
     assert!(
         !ran.iter().any(|label| label.starts_with("dependencies")),
         "{ran:?}"
@@ -255,7 +312,7 @@ fn in_a_workspace_only_what_changed_and_what_needs_it_is_compiled() {
     // A comment there: the programs stay as they are, and so do the images.
     both.write(
         "work/shared/src/lib.rs",
-        format!("pub fn greeting() -> &'static str {{\n    \"hola {tag}\"\n}}\n// The end.\n"),
+        shared.replace("hello", &format!("hola {tag}")) + "// The end.\n",
     );
     let (ran, _) = rebuilt(&both);
     assert!(
