@@ -166,7 +166,7 @@ impl WriteQueue {
             .wait_while(|state| state.spare.is_empty() && state.made == BUFFERS);
         let mut buffer = state.spare.pop().unwrap_or_else(|| {
             state.made += 1;
-            AlignedBuffer::new(MAX_WRITE)
+            AlignedBuffer::new(length)
         });
         buffer.resize(length);
         buffer
